@@ -1,0 +1,78 @@
+"""What can go wrong, and whose fault it is.
+
+`clientapi/errors.py` is the one table that turns these into codes and statuses. A message here
+is a sentence that helps whoever caused the error.
+
+FoyerError
+├── Refused                the caller may not, or may not now
+│   ├── NotAllowed         a rule of the room or of the server forbids it
+│   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
+│   └── LimitExceeded      too fast or too much; carries when to try again
+├── Unusable               what the caller sent cannot be used
+│   ├── InvalidInput       malformed or out of range; carries the field
+│   │   └── InvalidIdentifier
+│   ├── TooLarge
+│   └── Conflict           collides with what exists
+├── NotFound               absent, or not visible to the caller; carries what was looked for
+└── Unavailable            not the caller's fault; trying again later helps
+"""
+
+
+class FoyerError(Exception):
+    """Base of every error that a façade renders."""
+
+
+class Refused(FoyerError):
+    """The caller may not do this, or not now."""
+
+
+class NotAllowed(Refused):
+    """A rule of the room or of the server forbids it."""
+
+
+class NotAuthenticated(Refused):
+    """No credentials, or credentials that are not valid (any more)."""
+
+
+class LimitExceeded(Refused):
+    """Too many requests or too much data in a time."""
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class Unusable(FoyerError):
+    """The input cannot be used."""
+
+
+class InvalidInput(Unusable):
+    """Malformed, of the wrong type, or out of range. `field` is a dotted path or ""."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidIdentifier(InvalidInput):
+    """Not a Matrix identifier of the expected kind."""
+
+
+class TooLarge(Unusable):
+    """Over a size limit."""
+
+
+class Conflict(Unusable):
+    """Collides with something that exists: an e-mail address, a username, an alias."""
+
+
+class NotFound(FoyerError):
+    """Absent or invisible to the caller. `kind` is "room", "message", "user", …"""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Unavailable(FoyerError):
+    """The server cannot answer now, for instance because the database is away."""

@@ -1,0 +1,94 @@
+"""Matrix identifiers as types, and their native UUIDs.
+
+Source: Matrix v1.19 appendices, "Identifier Grammar"; design section 9 for the UUIDs.
+"""
+
+import re
+from hashlib import sha1
+from typing import NewType
+from uuid import UUID
+
+from homeserver.errors import InvalidIdentifier
+
+UserID = NewType("UserID", str)
+RoomID = NewType("RoomID", str)
+EventID = NewType("EventID", str)
+RoomAlias = NewType("RoomAlias", str)
+ServerName = NewType("ServerName", str)
+
+StateKey = tuple[str, str]
+"""An event type and a state key: what names one entry of a room's state."""
+
+MAX_IDENTIFIER_BYTES = 255
+
+# Fixed for ever: every native UUID of every Foyer server derives from it.
+NATIVE_NAMESPACE = UUID("6f1d2c1e-8a5b-5c0e-9a53-0f0e7e12c0de")
+
+_SERVER_NAME = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(?::[0-9]{1,5})?", re.ASCII
+)
+_NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+", re.ASCII)
+_NAMESPACE_BYTES = NATIVE_NAMESPACE.bytes
+
+
+def native_uuid(matrix_id: str) -> UUID:
+    """The native UUID of a user, room or event: UUIDv5 of its Matrix ID (RFC 9562, 5.5)."""
+    digest = bytearray(sha1(_NAMESPACE_BYTES + matrix_id.encode(), usedforsecurity=False).digest())
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    return UUID(bytes=bytes(digest[:16]))
+
+
+def parse_server_name(text: str) -> ServerName:
+    """A host name, IPv4 or bracketed IPv6 address, with an optional port."""
+    if len(text) > MAX_IDENTIFIER_BYTES or not _SERVER_NAME.fullmatch(text):
+        raise InvalidIdentifier(f"{text!r} is not a server name")
+    return ServerName(text)
+
+
+def parse_user_id(text: str) -> UserID:
+    """Any user ID that rooms may contain; historical localparts are allowed."""
+    return UserID(_parse_with_server(text, "@", "user ID"))
+
+
+def parse_new_user_id(localpart: str, server_name: ServerName) -> UserID:
+    """A user ID that this server may create: lower-case grammar only."""
+    if not _NEW_LOCALPART.fullmatch(localpart):
+        raise InvalidIdentifier(
+            f"{localpart!r} is not a localpart: use a-z, 0-9 and the characters . _ = / + -"
+        )
+    return parse_user_id(f"@{localpart}:{server_name}")
+
+
+def parse_room_alias(text: str) -> RoomAlias:
+    return RoomAlias(_parse_with_server(text, "#", "room alias"))
+
+
+def parse_room_id(text: str) -> RoomID:
+    """A room ID of any room version: room versions before 12 carry a server name."""
+    if not text.startswith("!") or len(text) < 2 or len(text.encode()) > MAX_IDENTIFIER_BYTES:
+        raise InvalidIdentifier(f"{text!r} is not a room ID")
+    return RoomID(text)
+
+
+def server_of(identifier: str) -> ServerName:
+    """The server name of a user ID, alias, or old-style room or event ID; "" without one."""
+    return ServerName(identifier.partition(":")[2])
+
+
+def localpart_of(identifier: str) -> str:
+    """What stands between the sigil and the first colon."""
+    return identifier[1:].partition(":")[0]
+
+
+def _parse_with_server(text: str, sigil: str, kind: str) -> str:
+    localpart, colon, server = text[1:].partition(":")
+    if (
+        not text.startswith(sigil)
+        or not colon
+        or "\0" in localpart
+        or len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES
+    ):
+        raise InvalidIdentifier(f"{text!r} is not a {kind}")
+    parse_server_name(server)
+    return text
