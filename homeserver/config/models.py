@@ -1,0 +1,283 @@
+"""The settings as models: types, limits, defaults, and the descriptions that operators read."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from homeserver.config.values import (
+    Address,
+    BindAddress,
+    Count,
+    DatabaseURL,
+    JWTSecret,
+    Networks,
+    OptionalBindAddress,
+    OptionalPublicURL,
+    Origins,
+    Rate,
+    Seconds,
+    ServerNameText,
+)
+
+_NO_SECRET = SecretStr("")
+
+
+class Section(BaseModel):
+    """One table of the configuration file. Unknown keys and NaN are errors; values are frozen."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class ServerConfig(Section):
+    """Who this server is and where it listens."""
+
+    name: ServerNameText = "localhost"
+    """Server name: the part after the colon of every user ID. It cannot change once there are \
+users."""
+    bind_addr: BindAddress = "127.0.0.1:8081"
+    """Address and port of clients, `host:port`. Port 0 lets the system choose one."""
+    public_url: OptionalPublicURL = ""
+    """Address that clients know this server by, if a proxy stands in front of it."""
+    data_dir: Path = Path("foyer-data")
+    """Folder for what the server keeps itself: keys, and the embedded database."""
+    cors_origins: Origins = ()
+    """Origins whose pages may call this server from a browser; `*` allows every origin."""
+    trusted_proxies: Networks = ()
+    """Networks (CIDR) of proxies whose `X-Forwarded-For` is believed."""
+    metrics_addr: OptionalBindAddress = ""
+    """Address and port of `/metrics`; empty serves it at `bind_addr`, to whoever can reach that."""
+    max_body_bytes: Count = 1_048_576
+    """Largest body of a request, in bytes."""
+    shutdown_grace_seconds: Seconds = 10.0
+    """How long a stopping server lets requests and connections finish."""
+
+    @property
+    def bind(self) -> Address:
+        return Address.parse(self.bind_addr)
+
+    @property
+    def metrics_bind(self) -> Address | None:
+        """Where `/metrics` has a listener of its own, if it has."""
+        return Address.parse(self.metrics_addr) if self.metrics_addr else None
+
+
+class DatabaseConfig(Section):
+    """PostgreSQL: an external one, or one that comes with Foyer."""
+
+    url: DatabaseURL = _NO_SECRET
+    """`postgres://user:password@host/name`; empty starts the embedded PostgreSQL in the data \
+folder."""
+    max_connections: Count = 10
+    """Connections in the pool."""
+    statement_timeout_seconds: Seconds = 30.0
+    """A statement that runs longer is cancelled."""
+    acquire_timeout_seconds: Seconds = 5.0
+    """How long a request waits for a free connection before it is refused."""
+
+
+class AuthConfig(Section):
+    """Accounts, passwords and tokens."""
+
+    registration: Literal["closed", "invite", "open"] = "closed"
+    """Who may register: nobody (an administrator makes accounts), holders of an invitation, or \
+everybody."""
+    jwt_secret: JWTSecret = _NO_SECRET
+    """Key that signs access tokens, at least 32 bytes; empty makes one at the first start and \
+keeps it in the data folder."""
+    access_token_ttl_seconds: Count = 86_400
+    """Lifetime of an access token."""
+    refresh_token_ttl_days: Count = 90
+    """A session that is not used for so long ends."""
+    ticket_ttl_seconds: Count = 30
+    """Lifetime of a ticket that opens one WebSocket without an `Authorization` header."""
+    password_min_length: int = Field(default=8, ge=1, le=128)
+    """Fewest characters of a new password."""
+    argon2_time_cost: Count = 2
+    """Argon2id: passes."""
+    argon2_memory_kib: int = Field(default=19_456, ge=8)
+    """Argon2id: memory of one hash, in KiB."""
+    argon2_parallelism: Count = 1
+    """Argon2id: lanes."""
+    password_workers: Count = 2
+    """Passwords that are hashed at the same time; others wait."""
+
+    @model_validator(mode="after")
+    def _argon2_has_memory(self) -> Self:
+        """RFC 9106, 3.1: memory is at least 8 KiB for each lane."""
+        if self.argon2_memory_kib < 8 * self.argon2_parallelism:
+            raise ValueError("argon2_memory_kib must be at least 8 times argon2_parallelism")
+        return self
+
+
+class RoomsConfig(Section):
+    """Limits of rooms and messages."""
+
+    default_version: str = Field(default="12", pattern=r"^[0-9]{1,3}$")
+    """Matrix room version of new rooms."""
+    max_initial_members: Count = 10_000
+    """Most users that a request for a new room may name."""
+    max_message_bytes: int = Field(default=32_768, ge=1, le=60_000)
+    """Largest content of a message, in bytes of UTF-8; an event as a whole has at most 65,536."""
+    typing_timeout_seconds: Seconds = 8.0
+    """Who does not repeat `typing.start` for so long has stopped typing."""
+
+
+class WebSocketConfig(Section):
+    """Connections of native clients."""
+
+    ping_interval_seconds: Seconds = 30.0
+    """Time between two pings of the server."""
+    pong_timeout_seconds: Seconds = 20.0
+    """A connection that does not answer a ping for so long is closed."""
+    max_connections_per_user: Count = 5
+    """Open connections of one user; one more is refused."""
+    max_frame_bytes: int = Field(default=131_072, ge=1024)
+    """Largest frame of a client. JSON escapes may make a message three times as long."""
+    max_pending_bytes: int = Field(default=1_048_576, ge=65_536)
+    """A client that has so much waiting for it reads too slowly and is disconnected; it loses \
+nothing, because it can resume."""
+    resume_max_events: Count = 5000
+    """Most events that a client gets when it resumes; one that missed more starts afresh."""
+    frames_per_second: Rate = 200.0
+    """Frames of one connection, on average."""
+    frames_burst: Count = 400
+    """Frames of one connection, at once."""
+
+
+class PresenceConfig(Section):
+    """Who is online."""
+
+    enabled: bool = True
+    """Whether presence is kept and told at all."""
+    offline_after_seconds: Seconds = 5.0
+    """A user whose last connection closed is offline after so long."""
+    max_room_members: Count = 250
+    """Presence is told through rooms of up to so many members."""
+
+
+class RateLimitsConfig(Section):
+    """How much one user or one address may ask for. Rates are averages, bursts are at once."""
+
+    enabled: bool = True
+    """Whether there are limits; switch them off only for measurements."""
+    messages_per_second: Rate = 50.0
+    """Messages of one user."""
+    messages_burst: Count = 200
+    """Messages of one user, at once."""
+    requests_per_second: Rate = 100.0
+    """Requests of one user."""
+    requests_burst: Count = 400
+    """Requests of one user, at once."""
+    address_requests_per_second: Rate = 200.0
+    """Requests from one address."""
+    address_requests_burst: Count = 1000
+    """Requests from one address, at once."""
+    login_failures_per_minute: Rate = 5.0
+    """Failed logins to one account from one address."""
+    login_failures_burst: Count = 10
+    """Failed logins to one account from one address, at once."""
+    registrations_per_hour: Rate = 20.0
+    """New accounts from one address."""
+    registrations_burst: Count = 20
+    """New accounts from one address, at once."""
+
+
+class SearchConfig(Section):
+    """Full-text search in messages."""
+
+    enabled: bool = True
+    """Whether messages can be searched."""
+
+
+class StorageConfig(Section):
+    """Attachments. The media repository uses these; this version has none yet."""
+
+    attachments_path: Path = Path("foyer-data/attachments")
+    """Folder for attachments."""
+    max_attachment_size_mb: Count = 10
+    """Largest attachment, in MiB."""
+
+
+class WhatsAppConfig(Section):
+    """The WhatsApp bridge. This version has none yet: `enabled` must be false."""
+
+    enabled: bool = False
+    """Whether the bridge runs."""
+    api_url: str = ""
+    """Address of the WhatsApp Cloud API with the phone number ID."""
+    api_token: SecretStr = _NO_SECRET
+    """Token of the WhatsApp Cloud API."""
+    webhook_secret: SecretStr = _NO_SECRET
+    """Secret that signs the webhooks."""
+
+    @field_validator("enabled")
+    @classmethod
+    def _is_off(cls, enabled: bool) -> bool:  # noqa: FBT001 - the signature is pydantic's
+        return _bridge_is_off(enabled, "WhatsApp")
+
+
+class GoogleChatConfig(Section):
+    """The Google Chat bridge. This version has none yet: `enabled` must be false."""
+
+    enabled: bool = False
+    """Whether the bridge runs."""
+    credentials_path: str = ""
+    """File with the credentials of the service account."""
+
+    @field_validator("enabled")
+    @classmethod
+    def _is_off(cls, enabled: bool) -> bool:  # noqa: FBT001 - the signature is pydantic's
+        return _bridge_is_off(enabled, "Google Chat")
+
+
+def _bridge_is_off(enabled: bool, network: str) -> bool:  # noqa: FBT001
+    if enabled:
+        raise ValueError(f"must be false: this version of Foyer has no {network} bridge yet")
+    return enabled
+
+
+class BridgesConfig(Section):
+    """Bridges to other networks."""
+
+    whatsapp: WhatsAppConfig = WhatsAppConfig()
+    googlechat: GoogleChatConfig = GoogleChatConfig()
+
+
+class LoggingConfig(Section):
+    """What the server writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important lines that are written."""
+    format: Literal["json", "console"] = "json"
+    """`json`: one object a line, for machines; `console`: for people."""
+
+
+class Config(Section):
+    """All settings."""
+
+    server: ServerConfig = ServerConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    auth: AuthConfig = AuthConfig()
+    rooms: RoomsConfig = RoomsConfig()
+    websocket: WebSocketConfig = WebSocketConfig()
+    presence: PresenceConfig = PresenceConfig()
+    rate_limits: RateLimitsConfig = RateLimitsConfig()
+    search: SearchConfig = SearchConfig()
+    storage: StorageConfig = StorageConfig()
+    bridges: BridgesConfig = BridgesConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="after")
+    def _a_frame_holds_a_message(self) -> Self:
+        if self.websocket.max_frame_bytes <= self.rooms.max_message_bytes:
+            raise ValueError(
+                "websocket.max_frame_bytes must be larger than rooms.max_message_bytes"
+            )
+        return self
