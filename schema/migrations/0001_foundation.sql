@@ -94,7 +94,7 @@ CREATE TABLE room_heads (
 -- Handed out in blocks, so an event has its number before its transaction begins. The tables that
 -- every event or state change writes have no foreign keys: each would lock a row of another table
 -- for each row written. `foyer admin verify` checks what they would.
-CREATE SEQUENCE event_nids;
+CREATE SEQUENCE event_nids INCREMENT BY 1000 MINVALUE 1 START WITH 1000;
 
 CREATE TABLE events (
     event_nid      bigint PRIMARY KEY,

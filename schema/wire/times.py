@@ -1,0 +1,16 @@
+"""Times as they stand in JSON: RFC 3339, UTC, milliseconds, `Z`."""
+
+from datetime import UTC, datetime
+
+_MAX_MS = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z: the last moment that RFC 3339 can write."""
+
+
+def timestamp(ms: int) -> str:
+    """`2024-11-18T10:30:00.000Z` for milliseconds since the epoch.
+
+    Times of federated events are claims of other servers; what RFC 3339 cannot write becomes the
+    nearest moment that it can.
+    """
+    moment = datetime.fromtimestamp(min(max(ms, 0), _MAX_MS) / 1000, UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
