@@ -1,7 +1,8 @@
 """Times as they stand in JSON: RFC 3339, UTC, milliseconds, `Z`."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z: the last moment that RFC 3339 can write."""
 
@@ -12,5 +13,5 @@ def timestamp(ms: int) -> str:
     Times of federated events are claims of other servers; what RFC 3339 cannot write becomes the
     nearest moment that it can.
     """
-    moment = datetime.fromtimestamp(min(max(ms, 0), _MAX_MS) / 1000, UTC)
+    moment = _EPOCH + timedelta(milliseconds=min(max(ms, 0), _MAX_MS))
     return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"

@@ -1,0 +1,143 @@
+"""Frames that clients send over the WebSocket.
+
+`message.send` refuses fields it does not know, because a misspelt `reply_to` would be lost; the
+other frames ignore them (the rule stands in `schema.wire`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schema.wire.base import (
+    ExactRequest,
+    MessageText,
+    MessageUUID,
+    ReactionKey,
+    Ref,
+    Request,
+    RoomUUID,
+)
+from schema.wire.objects import Status
+
+
+class Frame(Request):
+    """Any frame of a client."""
+
+    ref: Ref | None = None
+    """Comes back in the answer. A frame that changes something is done once for each `ref` of a \
+session, however often it is sent."""
+
+
+class MessageSend(Frame, ExactRequest):
+    """Write a message. The answer is `message.sent`, once the message is safe."""
+
+    type: Literal["message.send"]
+    room_id: RoomUUID
+    content: MessageText
+    reply_to: MessageUUID | None = None
+    thread_id: MessageUUID | None = None
+    """The first message of the thread to write in."""
+
+
+class MessageEdit(Frame):
+    """Replace the content of a message of one's own. Answered by `message.sent`."""
+
+    type: Literal["message.edit"]
+    message_id: MessageUUID
+    content: MessageText
+
+
+class MessageDelete(Frame):
+    """Delete a message: one's own, or as an admin of the room. Answered by `message.sent`."""
+
+    type: Literal["message.delete"]
+    message_id: MessageUUID
+
+
+class ReactionAdd(Frame):
+    """React to a message. Answered by `message.sent`."""
+
+    type: Literal["reaction.add"]
+    message_id: MessageUUID
+    key: ReactionKey
+
+
+class ReactionRemove(Frame):
+    """Take a reaction of one's own back. Answered by `message.sent`."""
+
+    type: Literal["reaction.remove"]
+    message_id: MessageUUID
+    key: ReactionKey
+
+
+class MessageRead(Frame):
+    """Mark a room as read up to a message."""
+
+    type: Literal["message.read"]
+    room_id: RoomUUID
+    message_id: MessageUUID
+
+
+class TypingStart(Frame):
+    """Show the room that one is writing. It wears off unless it is repeated."""
+
+    type: Literal["typing.start"]
+    room_id: RoomUUID
+
+
+class TypingStop(Frame):
+    """Show the room that one is not writing any more."""
+
+    type: Literal["typing.stop"]
+    room_id: RoomUUID
+
+
+class PresenceUpdate(Frame):
+    """Say whether one is there, for this connection."""
+
+    type: Literal["presence.update"]
+    status: Status
+
+
+class Ping(Frame):
+    """Answered by `pong`."""
+
+    type: Literal["ping"]
+
+
+ClientFrame = Annotated[
+    MessageSend
+    | MessageEdit
+    | MessageDelete
+    | ReactionAdd
+    | ReactionRemove
+    | MessageRead
+    | TypingStart
+    | TypingStop
+    | PresenceUpdate
+    | Ping,
+    Field(discriminator="type"),
+]
+
+CLIENT_FRAMES: tuple[type[Frame], ...] = (
+    MessageSend,
+    MessageEdit,
+    MessageDelete,
+    MessageRead,
+    ReactionAdd,
+    ReactionRemove,
+    TypingStart,
+    TypingStop,
+    PresenceUpdate,
+    Ping,
+)
+
+_CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
+
+
+def parse_client_frame(raw: str | bytes) -> ClientFrame:
+    """The frame that a client sent.
+
+    Raises pydantic's ValidationError; `clientapi.errors.frame_error` says what to answer.
+    """
+    return _CLIENT_FRAME.validate_json(raw)

@@ -1,0 +1,77 @@
+"""Errors of the native protocol: codes, the REST body, the reasons of a closed WebSocket."""
+
+from enum import IntEnum, StrEnum
+
+from schema.wire.base import Answer
+
+
+class ErrorCode(StrEnum):
+    """What went wrong, for programs. `message` says it to people."""
+
+    INVALID_ROOM = "INVALID_ROOM"
+    """No such room, or none that the caller may see."""
+    INVALID_MESSAGE = "INVALID_MESSAGE"
+    """No such message, or none that the caller may see."""
+    INVALID_USER = "INVALID_USER"
+    """No such user."""
+    NOT_FOUND = "NOT_FOUND"
+    """Nothing else that was named exists: a path, a session, a reaction."""
+    INVALID_INPUT = "INVALID_INPUT"
+    """Malformed or out of range; `field` says where."""
+    INVALID_FRAME = "INVALID_FRAME"
+    """Not a frame: no JSON object with a `type`, or a field of the wrong kind."""
+    UNKNOWN_FRAME = "UNKNOWN_FRAME"
+    """The server does not know frames of this `type`."""
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    """The path exists, but not with this method; `Allow` lists those it has."""
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    """No valid token, password or ticket."""
+    FORBIDDEN = "FORBIDDEN"
+    """A rule of the room or of the server forbids it."""
+    RATE_LIMITED = "RATE_LIMITED"
+    """Too fast; `retry_after_ms` says when to try again."""
+    TOO_LARGE = "TOO_LARGE"
+    """Over a size limit."""
+    CONFLICT = "CONFLICT"
+    """Collides with what exists."""
+    UNAVAILABLE = "UNAVAILABLE"
+    """The server cannot answer now; trying again later helps."""
+    CURSOR_TOO_OLD = "CURSOR_TOO_OLD"
+    """The connection missed more than the server repeats: load the rooms over REST."""
+    TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
+    """The user has as many open connections as one may have."""
+    INTERNAL = "INTERNAL"
+    """A defect of the server; its log has the request ID of the answer."""
+
+
+class ErrorBody(Answer):
+    """The body of every REST answer with a status of 400 or above."""
+
+    code: ErrorCode
+    message: str
+    """A sentence for people."""
+    field: str | None = None
+    """INVALID_INPUT: dotted path of what cannot be used, such as `members.3`."""
+    retry_after_ms: int | None = None
+    """RATE_LIMITED and UNAVAILABLE: when to try again."""
+
+
+class CloseCode(IntEnum):
+    """Why the server closes a WebSocket. RFC 6455, 7.4: 4000 to 4999 are the application's."""
+
+    GOING_AWAY = 1001
+    """The server stops. Connect again later, with the cursor."""
+    TOO_BIG = 1009
+    """A frame was larger than the server takes."""
+    RESTART = 1012
+    """The server restarts. Connect again soon, with the cursor."""
+    UNAUTHENTICATED = 4001
+    """The token is invalid, has expired, or its session was revoked."""
+    PROTOCOL = 4002
+    """What came was no frame of text."""
+    TOO_SLOW = 4008
+    """The client read too slowly. Connect again with the cursor: nothing is lost."""
+    TOO_MANY_CONNECTIONS = 4009
+    """The user has as many open connections as one may have."""
+    FLOODING = 4029
+    """Far too many frames."""

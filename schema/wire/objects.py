@@ -1,0 +1,201 @@
+"""What frames and bodies are about: users, messages, rooms.
+
+A field with a default is left out where it has nothing to say: a message that was never edited
+has no `edited_at`.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from schema.wire.base import Answer, Timestamp
+
+RoomType = Literal["direct", "group", "channel"]
+Role = Literal["admin", "member"]
+Status = Literal["online", "away", "busy", "offline"]
+HistoryVisibility = Literal["invited", "joined", "shared", "world_readable"]
+
+
+class User(Answer):
+    """A person or a bot."""
+
+    id: UUID
+    name: str
+    email: str | None
+    """Null for users of other servers."""
+    avatar_url: str | None
+    status: Status
+
+
+class Me(User):
+    """The account of the caller."""
+
+    username: str
+    """The part of the Matrix user ID before the colon."""
+    user_id: str
+    """The Matrix user ID."""
+    is_admin: bool
+
+
+class UserHit(Answer):
+    """A user as search finds them."""
+
+    id: UUID
+    name: str
+    email: str | None
+    avatar_url: str | None = None
+
+
+class UserRef(Answer):
+    """Just enough of a user to name them."""
+
+    id: UUID
+    name: str
+
+
+class Presence(Answer):
+    """Whether somebody is there."""
+
+    user_id: UUID
+    status: Status
+    last_seen: Timestamp | None
+    """Null if they never were."""
+
+
+class Attachment(Answer):
+    """A file of a message."""
+
+    id: UUID
+    url: str
+    filename: str
+    size: int
+    """Bytes."""
+    mime_type: str
+
+
+class Reaction(Answer):
+    """Everybody who reacted to a message with one key."""
+
+    key: str
+    """Usually one emoji."""
+    count: int
+    users: list[UUID]
+    mine: bool | None = None
+    """Whether the caller is among them; only in REST answers."""
+
+
+class Message(Answer):
+    """A message as it is now: after its edits, with its reactions."""
+
+    id: UUID
+    room_id: UUID
+    user_id: UUID
+    user_name: str
+    content: str
+    """Empty for a deleted message."""
+    created_at: Timestamp
+    reply_to: UUID | None
+    attachments: list[Attachment]
+    thread_id: UUID | None = None
+    """The first message of the thread that this one is in."""
+    thread_count: int | None = None
+    """How many messages stand in the thread that begins here."""
+    edited_at: Timestamp | None = None
+    reactions: list[Reaction] | None = None
+    deleted_at: Timestamp | None = None
+
+
+class RoomOutline(Answer):
+    """A room as frames tell it: `id`, `name` and `members` always, the rest as far as known."""
+
+    id: UUID
+    name: str | None
+    """Null for a room without a name; a direct room has the name of the other person."""
+    members: list[UUID]
+    """The members, or the first 250 of them."""
+    type: RoomType | None = None
+    created_at: Timestamp | None = None
+    member_count: int | None = None
+    """How many members the room has."""
+    members_truncated: bool | None = None
+    """True if `members` does not list them all; GET /api/rooms/{room_id}/members does."""
+    topic: str | None = None
+    avatar_url: str | None = None
+    public: bool | None = None
+    """Whether everybody on the server may find and join it."""
+    history_visibility: HistoryVisibility | None = None
+    """Who may read what was written before they joined."""
+
+
+class Room(RoomOutline):
+    """A room as one of its members sees it."""
+
+    type: RoomType
+    created_at: Timestamp
+    role: Role | None = None
+    """The caller's role."""
+
+
+class RoomSummary(Answer):
+    """A room in the list of rooms."""
+
+    id: UUID
+    name: str | None
+    type: RoomType
+    last_message: Message | None
+    unread_count: int
+    topic: str | None = None
+    avatar_url: str | None = None
+    member_count: int | None = None
+    last_read_id: UUID | None = None
+    """The message up to which the caller has read."""
+
+
+class Channel(Answer):
+    """A public channel in the directory."""
+
+    id: UUID
+    name: str | None
+    topic: str | None
+    avatar_url: str | None
+    member_count: int
+    joined: bool
+    """Whether the caller is a member."""
+
+
+class Invite(Answer):
+    """An invitation to a room that the caller has neither accepted nor declined."""
+
+    room: RoomOutline
+    """As far as somebody who is not a member may know it."""
+    by: UserRef
+    invited_at: Timestamp
+
+
+class Member(Answer):
+    """A member of a room."""
+
+    id: UUID
+    name: str
+    avatar_url: str | None
+    role: Role
+
+
+class Receipt(Answer):
+    """How far a message came with one of the other members."""
+
+    user_id: UUID
+    delivered_at: Timestamp | None
+    read_at: Timestamp | None
+
+
+class Session(Answer):
+    """A log-in of the caller, by the native or the Matrix protocol."""
+
+    id: UUID
+    name: str
+    created_at: Timestamp
+    last_seen_at: Timestamp
+    last_seen_ip: str | None
+    user_agent: str
+    current: bool
+    """Whether this is the session that asks."""

@@ -1,0 +1,245 @@
+"""Bodies and query parameters of REST requests."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from schema.wire.base import (
+    AvatarURL,
+    ExactRequest,
+    FilledText,
+    MessageText,
+    MessageUUID,
+    Query,
+    Ref,
+    Request,
+    RoomUUID,
+    Text,
+    UserUUID,
+)
+from schema.wire.objects import HistoryVisibility, Role, RoomType
+
+MAX_PAGE = 200
+_MAX_MEMBERS = 10_000
+
+
+def _no_attachments(attachments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if attachments:
+        raise PydanticCustomError("attachments", "attachments are not available on this server")
+    return attachments
+
+
+Attachments = Annotated[
+    tuple[Any, ...], AfterValidator(_no_attachments), Field(json_schema_extra={"maxItems": 0})
+]
+Name = Annotated[FilledText, Field(max_length=255)]
+Topic = Annotated[Text, Field(max_length=4096)]
+Email = Annotated[FilledText, Field(max_length=255)]
+Password = Annotated[Text, Field(min_length=1, max_length=1024)]
+Token = Annotated[Text, Field(min_length=1, max_length=4096)]
+Reason = Annotated[Text, Field(max_length=1024)]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+SearchTerms = Annotated[FilledText, Field(max_length=512)]
+
+
+class Login(Request):
+    """Log in with an e-mail address."""
+
+    email: Email
+    password: Password
+
+
+class Register(ExactRequest):
+    """Make an account."""
+
+    email: Email
+    password: Password
+    name: Name
+    username: Annotated[FilledText, Field(max_length=255)] | None = None
+    """The part of the Matrix user ID before the colon; made from the name if absent."""
+    code: Annotated[Text, Field(max_length=255)] | None = None
+    """An invitation, where the server asks for one."""
+
+
+class Refresh(Request):
+    """Exchange a refresh token for new tokens; it works once."""
+
+    refresh_token: Token
+
+
+class ChangePassword(Request):
+    """Every other session of the account ends."""
+
+    current_password: Password
+    new_password: Password
+
+
+class UpdateMe(ExactRequest):
+    """Change one's profile. What is absent or null stays."""
+
+    name: Name | None = None
+    avatar_url: AvatarURL | None = None
+    """Empty removes it."""
+
+
+class NewInvitation(ExactRequest):
+    """Make a code with which somebody may register."""
+
+    admin: bool = False
+    """Whether the new account is an administrator of the server."""
+    uses: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """How many accounts the code can make."""
+    expires_in: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """Seconds; absent: never."""
+
+
+class NewRoom(ExactRequest):
+    """Make a room. A direct room that exists already is answered instead of a new one."""
+
+    type: RoomType
+    name: Name | None = None
+    members: Annotated[tuple[UserUUID, ...], Field(max_length=_MAX_MEMBERS)] = ()
+    """Users that become members besides the caller; exactly one for a direct room."""
+    topic: Topic | None = None
+    public: bool = False
+    """Channels: whether everybody on the server may find and join it."""
+    history_visibility: HistoryVisibility | None = None
+    alias: Annotated[FilledText, Field(max_length=255)] | None = None
+    """Channels: the part of a Matrix room alias before the colon."""
+    version: Annotated[FilledText, Field(max_length=32)] | None = None
+    """Matrix room version; absent: the server's default."""
+
+
+class UpdateRoom(ExactRequest):
+    """Change a room. What is absent or null stays."""
+
+    name: Annotated[Text, Field(max_length=255)] | None = None
+    """Empty removes it."""
+    members: Annotated[tuple[UserUUID, ...], Field(max_length=_MAX_MEMBERS)] | None = None
+    """Everybody who shall be a member, the caller included."""
+    topic: Topic | None = None
+    """Empty removes it."""
+    avatar_url: AvatarURL | None = None
+    """Empty removes it."""
+    public: bool | None = None
+    history_visibility: HistoryVisibility | None = None
+
+
+class AddMembers(Request):
+    """Users that become members."""
+
+    user_ids: Annotated[tuple[UserUUID, ...], Field(min_length=1, max_length=_MAX_MEMBERS)]
+
+
+class SetRole(Request):
+    """A member's role."""
+
+    role: Role
+
+
+class InviteUser(Request):
+    """A user who is asked to join."""
+
+    user_id: UserUUID
+
+
+class Ban(ExactRequest):
+    """Why somebody is banned."""
+
+    reason: Reason | None = None
+
+
+class UpgradeRoom(Request):
+    """Replace a room with one of another Matrix room version."""
+
+    version: Annotated[FilledText, Field(max_length=32)]
+
+
+class NewMessage(ExactRequest):
+    """Write a message."""
+
+    content: MessageText
+    reply_to: MessageUUID | None = None
+    attachments: Attachments = ()
+    """Must be empty: this server has no attachments yet."""
+    thread_id: MessageUUID | None = None
+    """The first message of the thread to write in."""
+    ref: Ref | None = None
+    """A request that repeats the `ref` of an earlier one of the session is the same request."""
+
+
+class EditMessage(Request):
+    """Replace the content of a message of one's own."""
+
+    content: MessageText
+    ref: Ref | None = None
+    """A request that repeats the `ref` of an earlier one of the session is the same request."""
+
+
+class MarkRead(Request):
+    """The message up to which the caller has read."""
+
+    message_id: MessageUUID
+
+
+class SetTyping(Request):
+    """Whether the caller is writing."""
+
+    typing: bool
+
+
+class NoQuery(Query):
+    """No parameters."""
+
+
+class MessagePage(Query):
+    """A page of messages."""
+
+    limit: Limit = 50
+    before: MessageUUID | None = None
+    """The messages right before this one; absent: the newest."""
+
+
+class MemberPage(Query):
+    """A page of members."""
+
+    limit: Limit = 50
+    after: UserUUID | None = None
+    """The members after this one; absent: the first."""
+
+
+class Removal(Query):
+    """Why somebody is removed."""
+
+    reason: Reason | None = None
+
+
+class DirectoryPage(Query):
+    """A page of the channel directory."""
+
+    q: Annotated[Text, Field(max_length=512)] | None = None
+    """Part of a name or topic."""
+    limit: Limit = 50
+    after: RoomUUID | None = None
+    """The channels after this one; absent: the first."""
+
+
+class UserSearch(Query):
+    """Whom to look for."""
+
+    q: SearchTerms
+    """Part of a name, username or e-mail address."""
+    limit: Limit = 50
+
+
+class MessageSearch(Query):
+    """What to look for, in the rooms of the caller."""
+
+    q: SearchTerms
+    room_id: RoomUUID | None = None
+    from_: Annotated[UserUUID | None, Field(alias="from")] = None
+    """Only messages of this user."""
+    limit: Limit = 50
+    before: MessageUUID | None = None
+    """Only messages before this one: the last of the page before."""

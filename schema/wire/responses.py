@@ -1,0 +1,47 @@
+"""Bodies of REST answers that are not simply one of the objects."""
+
+from uuid import UUID
+
+from schema.wire.base import Answer, Timestamp
+from schema.wire.objects import User
+
+
+class Tokens(Answer):
+    """An access token and what renews it."""
+
+    token: str
+    """Goes into `Authorization: Bearer`."""
+    refresh_token: str
+    """Works once, for POST /api/auth/refresh."""
+    expires_in: int
+    """Seconds until the access token ends."""
+    session_id: UUID
+
+
+class LoggedIn(Tokens):
+    """A new session."""
+
+    user: User
+
+
+class Ticket(Answer):
+    """Opens one WebSocket: `/ws?ticket=…`."""
+
+    ticket: str
+    expires_in: int
+    """Seconds."""
+
+
+class Invitation(Answer):
+    """A code with which somebody may register. It is not shown again."""
+
+    code: str
+    uses: int
+    expires_at: Timestamp | None
+
+
+class MessageCreated(Answer):
+    """Where a new message went."""
+
+    id: UUID
+    created_at: Timestamp
