@@ -15,6 +15,9 @@ CREATE UNIQUE INDEX sessions_refresh_family ON sessions (refresh_family)
     WHERE refresh_family IS NOT NULL;
 CREATE INDEX sessions_last_seen ON sessions (user_nid, last_seen_at);
 
--- Accounts are listed in the order in which they were made.
+-- Set when the password changes, not when its hash is made anew: a log-in that began before a change
+-- and ends after it does not count.
+ALTER TABLE accounts ADD COLUMN password_changed_at bigint NOT NULL DEFAULT 0;
+
 CREATE INDEX accounts_admins ON accounts (user_nid) WHERE is_admin AND deactivated_at IS NULL;
 CREATE INDEX invitation_codes_expiry ON invitation_codes (expires_at) WHERE expires_at IS NOT NULL;
