@@ -36,7 +36,7 @@ class RoomVersion:
     enforce_key_validity: bool
     """Signatures count only while the key is valid (since v5)."""
     strict_canonical_json: bool
-    """Integers only within ±(2^53 - 1), no floats (since v6)."""
+    """Integers only within ±(2^53 - 1), no floats, not even as power levels (since v6)."""
     aliases_have_own_rule: bool
     """`m.room.aliases` has an auth rule and keeps `aliases` when redacted (until v5)."""
     redaction_needs_level: bool
@@ -46,7 +46,7 @@ class RoomVersion:
     knocking: bool
     """Join rule `knock` and membership `knock` (since v7)."""
     restricted_joins: bool
-    """Join rule `restricted` (since v8)."""
+    """Join rule `restricted`, whose `allow` survives redaction (since v8)."""
     redaction_keeps_join_authorised: bool
     """`join_authorised_via_users_server` survives redaction (since v9)."""
     knock_restricted: bool
@@ -59,7 +59,8 @@ class RoomVersion:
     """What a redaction redacts stands in its content (since v11)."""
     updated_redaction: bool
     """The redaction algorithm of v11: create keeps all content, power levels keep `invite`,
-    redactions keep `redacts`, third party invites keep `signed`; `origin` etc. not kept."""
+    redactions keep `redacts`, memberships keep `third_party_invite.signed`; the top level loses
+    `origin`, `membership` and `prev_state`."""
     privileged_creators: bool
     """Creators (and `additional_creators`) outrank every power level (since v12)."""
     room_id_is_create_hash: bool
@@ -67,7 +68,14 @@ class RoomVersion:
 
     @property
     def events_carry_id(self) -> bool:
+        """Events have an `event_id`, must be signed by its server, and name other events in pairs
+        of ID and hashes (v1 and v2)."""
         return self.event_id_format is EventIDFormat.CHOSEN
+
+    @property
+    def max_depth(self) -> int:
+        """Where `depth` stops growing: the largest integer of the event format."""
+        return 2**53 - 1 if self.strict_canonical_json else 2**63 - 1
 
 
 V1 = RoomVersion(
@@ -91,9 +99,7 @@ V1 = RoomVersion(
     room_id_is_create_hash=False,
 )
 V2 = replace(V1, name="2", state_resolution=StateResolution.V2)
-V3 = replace(
-    V2, name="3", event_id_format=EventIDFormat.HASH_BASE64, redaction_needs_level=False
-)
+V3 = replace(V2, name="3", event_id_format=EventIDFormat.HASH_BASE64, redaction_needs_level=False)
 V4 = replace(V3, name="4", event_id_format=EventIDFormat.HASH_URLSAFE)
 V5 = replace(V4, name="5", enforce_key_validity=True)
 V6 = replace(
@@ -119,7 +125,6 @@ V12 = replace(
 )
 
 ROOM_VERSIONS = {
-    version.name: version
-    for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12)
+    version.name: version for version in (V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12)
 }
 DEFAULT_ROOM_VERSION = V12

@@ -1,0 +1,29 @@
+"""Unpadded Base64. Source: Matrix v1.19 appendices, "Unpadded Base64"."""
+
+from binascii import a2b_base64, b2a_base64
+
+from homeserver.errors import InvalidInput
+
+_TO_URLSAFE = str.maketrans("+/", "-_")
+_FROM_URLSAFE = str.maketrans("-_", "+/")
+
+
+def encode(data: bytes) -> str:
+    """Standard alphabet, no padding."""
+    return b2a_base64(data, newline=False).rstrip(b"=").decode()
+
+
+def encode_urlsafe(data: bytes) -> str:
+    """URL-safe alphabet, no padding."""
+    return encode(data).translate(_TO_URLSAFE)
+
+
+def decode(text: str) -> bytes:
+    """Either alphabet, with or without padding, as the appendix asks of decoders.
+    Raises InvalidInput.
+    """
+    stripped = text.rstrip("=").translate(_FROM_URLSAFE)
+    try:
+        return a2b_base64(stripped + "=" * (-len(stripped) % 4), strict_mode=True)
+    except ValueError:
+        raise InvalidInput("not Base64") from None

@@ -1,0 +1,125 @@
+"""Ed25519 signatures of JSON objects and of events.
+
+Source: Matrix v1.19 appendices, "Signing JSON"; server-server API, "Signing Events".
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+
+from homeserver.errors import InvalidInput
+from homeserver.events import base64, canonical_json
+from homeserver.events.hashing import signed_bytes
+from homeserver.events.room_version import RoomVersion
+
+_KEY_BYTES = 32
+
+
+class VerifyKey:
+    """A public key. `raw` is its 32 bytes; raises InvalidInput for another length."""
+
+    __slots__ = ("_key", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != _KEY_BYTES:
+            raise InvalidInput(f"an Ed25519 key has {_KEY_BYTES} bytes, not {len(raw)}")
+        self.raw = raw
+        self._key = Ed25519PublicKey.from_public_bytes(raw)
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether the signature of the message is by the owner of this key."""
+        try:
+            self._key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VerifyKey) and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+
+class SigningKey:
+    """A private key with its identifier, "ed25519:…"."""
+
+    __slots__ = ("_key", "key_id", "verify_key")
+
+    def __init__(self, key_id: str, key: Ed25519PrivateKey) -> None:
+        self.key_id = key_id
+        self._key = key
+        self.verify_key = VerifyKey(key.public_key().public_bytes_raw())
+
+    @classmethod
+    def from_seed(cls, seed: bytes, key_id: str) -> Self:
+        """seed: 32 bytes, from a key file or a source of randomness. Raises InvalidInput."""
+        if len(seed) != _KEY_BYTES:
+            raise InvalidInput(f"an Ed25519 seed has {_KEY_BYTES} bytes, not {len(seed)}")
+        if not key_id.startswith("ed25519:"):
+            raise InvalidInput(f"{key_id!r} does not name an Ed25519 key")
+        return cls(key_id, Ed25519PrivateKey.from_private_bytes(seed))
+
+    def seed(self) -> bytes:
+        """The 32 bytes to keep in a key file."""
+        return self._key.private_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(message)
+
+
+def sign_json(obj: Mapping[str, Any], server: str, key: SigningKey) -> dict[str, Any]:
+    """The object with our signature added to those that it has."""
+    return _with_signature(obj, server, key, _signed_part(obj))
+
+
+def signature_valid(obj: Mapping[str, Any], server: str, key_id: str, key: VerifyKey) -> bool:
+    """Whether `server` has signed the object with that key.
+    Source: appendices, "Checking for a Signature", steps 1 and 4 to 7.
+    """
+    return _signature_covers(obj, server, key_id, key, _signed_part(obj))
+
+
+def sign_event(
+    pdu: Mapping[str, Any], server: str, key: SigningKey, version: RoomVersion
+) -> dict[str, Any]:
+    """The PDU, which has its content hash already, with our signature added."""
+    return _with_signature(pdu, server, key, signed_bytes(pdu, version))
+
+
+def event_signature_valid(
+    pdu: Mapping[str, Any], server: str, key_id: str, key: VerifyKey, version: RoomVersion
+) -> bool:
+    """Whether `server` has signed the redacted form of the PDU with that key."""
+    return _signature_covers(pdu, server, key_id, key, signed_bytes(pdu, version))
+
+
+def _signed_part(obj: Mapping[str, Any]) -> bytes:
+    return canonical_json.encode(
+        {key: obj[key] for key in obj if key not in ("signatures", "unsigned")}
+    )
+
+
+def _with_signature(
+    obj: Mapping[str, Any], server: str, key: SigningKey, message: bytes
+) -> dict[str, Any]:
+    signatures = dict(obj.get("signatures", {}))
+    signature = base64.encode(key.sign(message))
+    signatures[server] = {**signatures.get(server, {}), key.key_id: signature}
+    return {**obj, "signatures": signatures}
+
+
+def _signature_covers(
+    obj: Mapping[str, Any], server: str, key_id: str, key: VerifyKey, message: bytes
+) -> bool:
+    try:
+        signature = base64.decode(obj["signatures"][server][key_id])
+    except (InvalidInput, KeyError, TypeError, AttributeError):
+        return False
+    return key.verify(signature, message)
