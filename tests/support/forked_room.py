@@ -133,7 +133,7 @@ class Branch:
         keys = auth_types(event_type, sender, state_key, content, version)
         return Event(
             event_id=self.room.event_id(name or f"{count:04}-{event_type.rpartition('.')[2]}"),
-            room_id=self.room.room_id if count else RoomID("!create"),
+            room_id=self.room.room_id,
             sender=sender,
             type=event_type,
             state_key=state_key,
