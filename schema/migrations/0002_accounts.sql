@@ -13,7 +13,6 @@ ALTER TABLE sessions DROP COLUMN spent_refresh_hash;
 ALTER TABLE sessions ADD COLUMN refresh_family bytea;    -- SHA-256
 CREATE UNIQUE INDEX sessions_refresh_family ON sessions (refresh_family)
     WHERE refresh_family IS NOT NULL;
-CREATE INDEX sessions_last_seen ON sessions (user_nid, last_seen_at);
 
 -- Set when the password changes, not when its hash is made anew: a log-in that began before a change
 -- and ends after it does not count.

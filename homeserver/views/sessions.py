@@ -1,0 +1,71 @@
+"""Who is behind a token, and where one is logged in."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.access_tokens import Claims
+from homeserver.clock import Clock
+from homeserver.requester import Requester
+from homeserver.storage import sessions
+from homeserver.storage.database import Database
+from homeserver.storage.sessions import SessionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session of the reader; `is_current`: the one he asks with."""
+
+    uuid: UUID
+    device_id: str
+    name: str
+    created_at_ms: int
+    last_seen_at_ms: int
+    last_seen_ip: str | None
+    user_agent: str
+    expires_at_ms: int
+    is_current: bool
+
+
+class Sessions:
+    """Reads of sessions."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def requester(self, claims: Claims) -> Requester | None:
+        """Who asks with these claims; None when the session or the account has ended."""
+        async with self._database.connection() as db:
+            owner = await sessions.owner(db, claims.session_uuid, self._clock.now_ms())
+        if owner is None or owner.user_uuid != claims.user_uuid:
+            return None
+        return Requester(
+            user_nid=owner.user_nid,
+            user_id=owner.user_id,
+            user_uuid=owner.user_uuid,
+            session_nid=owner.session_nid,
+            session_uuid=owner.session_uuid,
+            device_id=owner.device_id,
+            is_admin=owner.is_admin,
+            expires_at_ms=min(claims.expires_at_ms, owner.expires_at),
+        )
+
+    async def list(self, by: Requester) -> list[SessionView]:
+        """The reader's sessions, the one used last first."""
+        async with self._database.connection() as db:
+            records = await sessions.of_user(db, by.user_nid, self._clock.now_ms())
+        return [_view(record, by) for record in records]
+
+
+def _view(record: SessionRecord, by: Requester) -> SessionView:
+    return SessionView(
+        uuid=record.uuid,
+        device_id=record.device_id,
+        name=record.display_name,
+        created_at_ms=record.created_at,
+        last_seen_at_ms=record.last_seen_at,
+        last_seen_ip=record.last_seen_ip,
+        user_agent=record.user_agent,
+        expires_at_ms=record.expires_at,
+        is_current=record.session_nid == by.session_nid,
+    )
