@@ -13,10 +13,9 @@ from homeserver.events import base64, canonical_json
 from homeserver.events.event import Event
 from homeserver.events.format import (
     assemble,
-    check_key_size,
+    check_key,
     check_size,
-    is_v12_create,
-    room_id_from,
+    has_no_room_id,
 )
 from homeserver.events.hashing import event_id_from
 from homeserver.events.redaction import redact
@@ -50,7 +49,7 @@ def complete(
     origin_server_ts: int,
     server_name: ServerName,
     key: SigningKey,
-    new_event_id: Callable[[], EventID] | None = None,
+    new_event_id: Callable[[], str] | None = None,
     reference_hashes: Mapping[EventID, bytes] = _NO_HASHES,
 ) -> Event:
     """The draft as a signed event.
@@ -66,7 +65,7 @@ def complete(
     if version.events_carry_id:
         assert new_event_id is not None
         pdu["event_id"] = new_event_id()
-    return _sealed(pdu, draft.room_id, version, server_name, key)
+    return _sealed(pdu, version, server_name, key)
 
 
 def _fields(draft: Draft, version: RoomVersion) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def _fields(draft: Draft, version: RoomVersion) -> dict[str, Any]:
         "sender": draft.sender,
         "content": draft.content,
     }
-    if not is_v12_create(draft.type, version):
+    if not has_no_room_id(draft.type, version):
         assert draft.room_id is not None
         pdu["room_id"] = draft.room_id
     if draft.state_key is not None:
@@ -84,7 +83,7 @@ def _fields(draft: Draft, version: RoomVersion) -> dict[str, Any]:
     if draft.redacts is not None:
         _put_redacts(pdu, draft.redacts, version)
     for field in ("type", "sender", "room_id", "state_key"):
-        check_key_size(pdu.get(field, ""), field)
+        check_key(pdu.get(field, ""), field)
     return pdu
 
 
@@ -105,11 +104,7 @@ def _references(
 
 
 def _sealed(
-    pdu: dict[str, Any],
-    room_id: RoomID | None,
-    version: RoomVersion,
-    server_name: ServerName,
-    key: SigningKey,
+    pdu: dict[str, Any], version: RoomVersion, server_name: ServerName, key: SigningKey
 ) -> Event:
     """Signature and reference hash cover the same bytes, so three encodings are enough."""
     encode = _encoder(pdu, version)
@@ -122,7 +117,7 @@ def _sealed(
         event_id = EventID(pdu["event_id"])
     else:
         event_id = event_id_from(sha256(essential).digest(), version)
-    return assemble(pdu, raw, event_id, version, room_id or room_id_from(event_id))
+    return assemble(pdu, raw, event_id, version)
 
 
 def _encoder(pdu: dict[str, Any], version: RoomVersion) -> Callable[[Any], bytes]:

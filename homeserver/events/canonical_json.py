@@ -35,6 +35,7 @@ def encode(value: Any) -> bytes:
         canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         return _encode_exactly(value)
+    _check_depth(canonical, value)
     return _encode_exactly(value) if _has_unusual_number(canonical) else canonical
 
 
@@ -71,25 +72,24 @@ def check_strict(value: Any) -> None:
 
 
 def _check(value: Any, depth_left: int) -> None:
-    kind = type(value)
-    if kind is str:
+    if isinstance(value, str):
         _check_text(value)
-    elif kind is int:
+    elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise InvalidInput("integers must be within ±(2^53 - 1)")
-    elif kind is dict:
+    elif isinstance(value, dict):
         _check_members(value, value.items(), depth_left)
-    elif kind is list or kind is tuple:
+    elif isinstance(value, list | tuple):
         _check_members((), enumerate(value), depth_left)
-    elif value is not None and kind is not bool:
-        raise InvalidInput(f"canonical JSON has no {kind.__name__}")
+    elif value is not None:
+        raise InvalidInput(f"canonical JSON has no {type(value).__name__}")
 
 
 def _check_members(keys: Iterable[Any], members: Iterable[Any], depth_left: int) -> None:
     if not depth_left:
         raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
     for key in keys:
-        if type(key) is not str:
+        if not isinstance(key, str):
             raise InvalidInput("keys of objects must be strings")
         _check_text(key)
     for key, member in members:
@@ -109,20 +109,20 @@ def _check_text(text: str) -> None:
 
 
 def _check_depth(raw: bytes, value: Any) -> None:
-    """Raises ValueError. Text with few brackets cannot be deep, which settles nearly all cases."""
+    """Text with few brackets cannot be deep, which settles nearly all cases."""
     if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
         return
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for node in level for child in _children(node)]
     if level:
-        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+        raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _children(node: Any) -> Iterable[Any]:
     if isinstance(node, dict):
         return node.values()
-    return node if isinstance(node, list) else ()
+    return node if isinstance(node, list | tuple) else ()
 
 
 def _has_unusual_number(raw: bytes) -> bool:

@@ -1,7 +1,7 @@
 """What the content of state events means to the rules of a room.
 
-Accepted events may hold anything in places that no rule looked at, so a reading never fails: what
-cannot be read counts as absent.
+Accepted events may hold anything in places that no rule looked at, so a reading never fails: a
+level that cannot be read counts as absent.
 Source: Matrix v1.19 "Room Versions"; event schemas of m.room.power_levels, m.room.create, ….
 """
 
@@ -35,6 +35,7 @@ _NAMED_DEFAULTS = {
     "invite": 0,
 }
 _NOTIFICATION_DEFAULT = 50
+_VISIBILITIES = frozenset({"world_readable", "shared", "invited", "joined"})
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -64,24 +65,23 @@ def creators_of(create: Event) -> frozenset[UserID]:
 
 
 def join_rule_of(event: Event | None) -> str:
-    """`join_rule` of m.room.join_rules; "invite" without one."""
-    return _string_of(event, "join_rule", "invite")
+    """`join_rule` of m.room.join_rules; "invite" without one, "" for what is no string: unknown
+    join rules let nobody in.
+    """
+    return _string_of(event, "join_rule", absent="invite", unreadable="")
 
 
 def membership_of(event: Event | None) -> str:
     """`membership` of m.room.member; "leave" without one."""
-    return _string_of(event, "membership", "leave")
+    return _string_of(event, "membership", absent="leave", unreadable="leave")
 
 
 def history_visibility_of(event: Event | None) -> str:
     """`history_visibility` of m.room.history_visibility; "shared" without one or with one that
     is not understood. Source: C-S API v1.19 "Room history visibility".
     """
-    visibility = _string_of(event, "history_visibility", "shared")
+    visibility = _string_of(event, "history_visibility", absent="shared", unreadable="shared")
     return visibility if visibility in _VISIBILITIES else "shared"
-
-
-_VISIBILITIES = frozenset({"world_readable", "shared", "invited", "joined"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,14 +163,11 @@ def _integer(text: str) -> int | None:
         return None
 
 
-def _string_of(event: Event | None, key: str, default: str) -> str:
-    value = default if event is None else event.content.get(key, default)
-    return value if isinstance(value, str) else default
+def _string_of(event: Event | None, key: str, *, absent: str, unreadable: str) -> str:
+    value = absent if event is None else event.content.get(key, absent)
+    return value if isinstance(value, str) else unreadable
 
 
 def _strings(value: Any) -> set[UserID]:
-    return (
-        {UserID(item) for item in value if isinstance(item, str)}
-        if isinstance(value, list)
-        else set()
-    )
+    items = value if isinstance(value, list) else ()
+    return {UserID(item) for item in items if isinstance(item, str)}

@@ -6,7 +6,7 @@ Source: Matrix v1.19 "Room Versions", section "Event format" of each; C-S API "S
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from homeserver.errors import InvalidIdentifier, InvalidInput, TooLarge
+from homeserver.errors import InvalidIdentifier, InvalidInput, TooLarge, Unusable
 from homeserver.events import canonical_json, hashing
 from homeserver.events.event import Event
 from homeserver.events.room_version import RoomVersion
@@ -38,13 +38,12 @@ def parse(raw: bytes | Mapping[str, Any], version: RoomVersion) -> Event:
     if version.strict_canonical_json:
         canonical_json.check_strict(signed)
     event_id = hashing.event_id_of(signed, version)
-    room_id = RoomID(signed["room_id"]) if "room_id" in signed else room_id_from(event_id)
-    return assemble(signed, canonical, event_id, version, room_id)
+    return assemble(signed, canonical, event_id, version)
 
 
 def load(raw: bytes, event_id: EventID, version: RoomVersion, room_id: RoomID) -> Event:
     """An event that we have checked and stored before: nothing is checked again."""
-    return assemble(_decode_own(raw, version), raw, event_id, version, room_id)
+    return _event(_decode_own(raw, version), raw, event_id, version, room_id)
 
 
 def pdu_of(event: Event) -> dict[str, Any]:
@@ -66,13 +65,17 @@ def check_size(canonical: bytes) -> None:
         raise TooLarge(f"an event may have {MAX_EVENT_BYTES} bytes, this one has {len(canonical)}")
 
 
-def check_key_size(text: str, field: str) -> None:
-    """C-S API v1.19 "Size limits", restrictions per key. Raises TooLarge."""
-    if len(text) * 4 > MAX_IDENTIFIER_BYTES and len(text.encode()) > MAX_IDENTIFIER_BYTES:
+def check_key(text: str, field: str) -> None:
+    """C-S API v1.19 "Size limits", restrictions per key. Raises TooLarge, and InvalidInput for
+    U+0000, which the databases that servers use cannot keep in a key.
+    """
+    if len(text.encode()) > MAX_IDENTIFIER_BYTES:
         raise TooLarge(f"{field} may have {MAX_IDENTIFIER_BYTES} bytes")
+    if "\0" in text:
+        raise InvalidInput(f"{field} must not contain U+0000", field=field)
 
 
-def is_v12_create(event_type: str, version: RoomVersion) -> bool:
+def has_no_room_id(event_type: str, version: RoomVersion) -> bool:
     """Whether the event has no `room_id`, because its own ID becomes the room's."""
     return version.room_id_is_create_hash and event_type == "m.room.create"
 
@@ -83,17 +86,26 @@ def room_id_from(create_id: EventID) -> RoomID:
 
 
 def redacted_id(pdu: Mapping[str, Any], version: RoomVersion) -> EventID | None:
-    """What a redaction redacts, wherever the room version puts that."""
+    """What a redaction redacts, wherever the room version puts that; None if that is no ID."""
     if pdu["type"] != "m.room.redaction":
         return None
-    redacts = (pdu["content"] if version.redacts_in_content else pdu).get("redacts")
-    return EventID(redacts) if isinstance(redacts, str) else None
+    redacts: Any = (pdu["content"] if version.redacts_in_content else pdu).get("redacts")
+    try:
+        _check_event_id(redacts, "redacts")
+    except Unusable:
+        return None
+    return EventID(redacts)
 
 
-def assemble(
+def assemble(pdu: Mapping[str, Any], raw: bytes, event_id: EventID, version: RoomVersion) -> Event:
+    """The event of a PDU whose format is right. raw: its canonical JSON."""
+    room_id = pdu.get("room_id") or room_id_from(event_id)
+    return _event(pdu, raw, event_id, version, room_id)
+
+
+def _event(
     pdu: Mapping[str, Any], raw: bytes, event_id: EventID, version: RoomVersion, room_id: RoomID
 ) -> Event:
-    """The event of a PDU whose format is right. raw: its canonical JSON."""
     return Event(
         event_id=event_id,
         room_id=room_id,
@@ -132,7 +144,7 @@ def _check_fields(pdu: Mapping[str, Any], version: RoomVersion) -> None:
     if version.events_carry_id:
         _check_own_id(pdu)
     if not version.redacts_in_content and "redacts" in pdu:
-        _check_event_id(pdu["redacts"], "redacts")
+        _check_text(pdu["redacts"], "redacts")
 
 
 def _check_depth(depth: int, version: RoomVersion) -> None:
@@ -141,10 +153,10 @@ def _check_depth(depth: int, version: RoomVersion) -> None:
 
 
 def _check_room_id(pdu: Mapping[str, Any], version: RoomVersion) -> None:
-    if is_v12_create(pdu["type"], version):
+    if has_no_room_id(pdu["type"], version):
         _check_rootless_create(pdu)
         return
-    _check_text(pdu.get("room_id"), "room_id")
+    _check_key(pdu.get("room_id"), "room_id")
     _check_identifier(pdu["room_id"], "room_id", parse_room_id)
 
 
@@ -206,7 +218,7 @@ def _check_text(value: Any, field: str) -> None:
 
 def _check_key(value: Any, field: str) -> None:
     _check_text(value, field)
-    check_key_size(value, field)
+    check_key(value, field)
 
 
 def _check_integer(value: Any, field: str) -> None:
