@@ -6,7 +6,7 @@
     room.topic(ALICE, "one"), other.topic(ALICE, "two")
 
 Every event that a room makes is appended, allowed or not: what the rules say about it is for the
-test to ask, with `state_before(event)`. Nothing here uses the auth rules or state resolution.
+test to ask, with `judge`. Auth events are selected here, without the code under test.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from homeserver.auth.rules import authorise, authorise_create
+from homeserver.auth.verdict import Accepted, Rejected
 from homeserver.events import build, hashing, signing
 from homeserver.events.event import Event
 from homeserver.events.format import parse, pdu_of
@@ -105,6 +107,12 @@ class RoomFactory:
 
     def state_before(self, event: Event) -> Mapping[StateKey, Event]:
         return self._states_before[event.event_id]
+
+    def judge(self, event: Event) -> Accepted | Rejected:
+        """What the auth rules say about an event of this room, given the state before it."""
+        if event.type == "m.room.create":
+            return authorise_create(event)
+        return authorise(event, self.state_before(event))
 
     def fork(self) -> RoomFactory:
         """Another branch that goes on from here."""
