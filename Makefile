@@ -11,7 +11,8 @@ UV_VERSION := 0.13.9
 WORKERS ?= auto
 ARGS ?=
 
-.PHONY: help install run test check format docs bench lock clean
+.PHONY: help install run test format docs bench lock clean \
+    check check-format check-lint check-types check-layers check-docs
 .DEFAULT_GOAL := help
 
 help:
@@ -43,11 +44,21 @@ run: install
 test: install
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
-check: install
+check: check-format check-lint check-types check-layers check-docs
+
+check-format: install
 	@$(BIN)/ruff format --check .
+
+check-lint: install
 	@$(BIN)/ruff check .
+
+check-types: install
 	@$(BIN)/mypy
+
+check-layers: install
 	@$(BIN)/lint-imports
+
+check-docs: install
 	@$(BIN)/python -m homeserver.documents --check
 
 format: install
