@@ -141,7 +141,7 @@ async def reserve_nids(db: Connection) -> range:
 async def by_uuids(db: Connection, uuids: Iterable[UUID]) -> dict[UUID, StoredEvent]:
     rows = await db.fetch(
         f"SELECT {COLUMNS} FROM {FROM} WHERE e.uuid = ANY($1)",
-        list(uuids),  # noqa: S608
+        list(uuids),
     )
     return {row["uuid"]: stored_event(row) for row in rows}
 
@@ -158,7 +158,7 @@ async def by_ids(db: Connection, event_ids: Iterable[EventID]) -> dict[EventID, 
 
 async def by_nids(db: Connection, event_nids: Iterable[int]) -> dict[int, StoredEvent]:
     rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM {FROM} WHERE e.event_nid = ANY($1)",  # noqa: S608
+        f"SELECT {COLUMNS} FROM {FROM} WHERE e.event_nid = ANY($1)",
         list(event_nids),
     )
     return {row["event_nid"]: stored_event(row) for row in rows}
@@ -167,7 +167,7 @@ async def by_nids(db: Connection, event_nids: Iterable[int]) -> dict[int, Stored
 async def by_transaction(db: Connection, session_nid: int, txn_id: str) -> StoredEvent | None:
     """The event that a session sent with a transaction ID."""
     row = await db.fetchrow(
-        f"SELECT {COLUMNS} FROM {FROM} WHERE e.session_nid = $1 AND e.txn_id = $2",  # noqa: S608
+        f"SELECT {COLUMNS} FROM {FROM} WHERE e.session_nid = $1 AND e.txn_id = $2",
         session_nid,
         txn_id,
     )
@@ -177,8 +177,7 @@ async def by_transaction(db: Connection, session_nid: int, txn_id: str) -> Store
 async def after_position(db: Connection, position: int, limit: int) -> list[StoredEvent]:
     """Accepted events of the stream after a position, in order, `limit` at the most."""
     rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM {FROM} WHERE e.position > $1"  # noqa: S608
-        " ORDER BY e.position LIMIT $2",
+        f"SELECT {COLUMNS} FROM {FROM} WHERE e.position > $1 ORDER BY e.position LIMIT $2",
         position,
         limit,
     )
@@ -195,7 +194,7 @@ async def auth_chain(db: Connection, event_nids: Iterable[int]) -> list[StoredEv
             SELECT unnest(a.auth_nids) FROM chain JOIN event_auth a USING (event_nid)
         )
         SELECT {COLUMNS} FROM chain JOIN events e USING (event_nid) JOIN rooms r USING (room_nid)
-        """,  # noqa: S608
+        """,
         list(event_nids),
     )
     return [stored_event(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Table `relations`: edits, reactions, thread messages and redactions that wait for their target."""
+"""Table `relations`: edits, reactions, thread messages, redactions that wait for their target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -45,7 +45,7 @@ async def current_entries(
         JOIN room_state s ON s.room_nid = $1 AND s.type = k.type AND s.state_key = k.state_key
             AND s.until_version IS NULL
         JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid
-        """,  # noqa: S608
+        """,
         room_nid,
         [key[0] for key in keys],
         [key[1] for key in keys],
@@ -69,6 +69,29 @@ async def state_at(
     if fork_nid is not None:
         _apply_fork(state, await _fork_entries(db, fork_nid))
     return state
+
+
+async def entries_before(db: Connection, events: Sequence[StoredEvent]) -> dict[int, StoredEvent]:
+    """What each state event (by its number) replaced; those that replaced nothing are left out."""
+    if not events:
+        return {}
+    rows = await db.fetch(
+        f"""
+        SELECT {COLUMNS}, w.event_nid AS successor
+        FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[])
+            AS w (event_nid, room_nid, type, state_key, version)
+        JOIN room_state s ON s.room_nid = w.room_nid AND s.type = w.type
+            AND s.state_key = w.state_key AND s.since_version <= w.version
+            AND (s.until_version IS NULL OR s.until_version > w.version)
+        JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid
+        """,
+        [stored.facts.event_nid for stored in events],
+        [stored.facts.room_nid for stored in events],
+        [stored.event.type for stored in events],
+        [stored.event.state_key for stored in events],
+        [stored.facts.state_version for stored in events],
+    )
+    return {row["successor"]: stored_event(row) for row in rows}
 
 
 async def fork_base(db: Connection, fork_nid: int) -> int:
@@ -116,7 +139,8 @@ async def apply(db: Connection, changes: Sequence[StateChange]) -> None:
         *_columns(intervals.ended, 4),
     )
     await db.execute(
-        "INSERT INTO room_state (room_nid, since_version, until_version, event_nid, type, state_key)"
+        "INSERT INTO room_state"
+        " (room_nid, since_version, until_version, event_nid, type, state_key)"
         " SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],"
         " $5::text[], $6::text[])",
         *_columns(intervals.begun, 6),

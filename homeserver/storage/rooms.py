@@ -47,14 +47,14 @@ def room_record(row: Record) -> RoomRecord:
 
 
 async def by_uuid(db: Connection, uuid: UUID) -> RoomRecord | None:
-    row = await db.fetchrow(f"SELECT {COLUMNS} FROM rooms WHERE uuid = $1", uuid)  # noqa: S608
+    row = await db.fetchrow(f"SELECT {COLUMNS} FROM rooms WHERE uuid = $1", uuid)
     return None if row is None else room_record(row)
 
 
 async def by_nid(db: Connection, room_nid: int) -> RoomRecord | None:
     row = await db.fetchrow(
         f"SELECT {COLUMNS} FROM rooms WHERE room_nid = $1",
-        room_nid,  # noqa: S608
+        room_nid,
     )
     return None if row is None else room_record(row)
 
@@ -68,7 +68,7 @@ async def reserve_nid(db: Connection) -> int:
 async def insert(db: Connection, room: RoomRecord) -> None:
     """Writes a room whose number was reserved, with a head that its first commit raises."""
     await db.execute(
-        f"INSERT INTO rooms ({COLUMNS}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+        f"INSERT INTO rooms ({COLUMNS}) OVERRIDING SYSTEM VALUE"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         room.room_nid,
         room.room_id,

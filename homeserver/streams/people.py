@@ -52,6 +52,11 @@ class People:
             self._by_nid.move_to_end(user_nid)
         return person
 
+    def peek_user_id(self, user_id: UserID) -> Person | None:
+        """The person with a Matrix ID if he is in memory."""
+        user_nid = self._nid_of_user_id.get(user_id)
+        return None if user_nid is None else self.peek(user_nid)
+
     async def get(self, user_nid: int) -> Person | None:
         """None: there is no such user."""
         return self.peek(user_nid) or (await self.get_many([user_nid])).get(user_nid)

@@ -1,0 +1,280 @@
+"""Group commit: what many rooms have ready goes into one transaction.
+
+The committer never waits to fill a batch: idle, a batch is one event; under load it grows by
+itself while the transaction before it runs (design section 6).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from homeserver.errors import Unavailable
+from homeserver.events.stored import StoredEvent
+from homeserver.rooms.batch import Consequences, Item, Prepared, as_stored
+from homeserver.storage import events, relations, room_state, rooms, streams
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.rooms import HeadAdvance, HeadRow
+from homeserver.streams.tail import EVENTS, Committed, EventTail
+
+MAX_BATCH_EVENTS = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class Stale(Exception):  # noqa: N818 - an answer, not a fault
+    """The room moved on, or an event before this one failed: prepare the item again.
+
+    alone: it stood in a batch that failed, so it goes into a transaction of its own.
+    """
+
+    def __init__(self, *, alone: bool) -> None:
+        super().__init__("the room has moved on")
+        self.alone = alone
+
+
+@dataclass(slots=True)
+class _Waiting:
+    item: Item
+    done: "asyncio.Future[Sequence[StoredEvent]]"
+
+
+Announce = Callable[[str, str], None]
+Dropped = Callable[[int], None]
+Observe = Callable[[int, float], None]
+
+
+class Committer:
+    """One task that commits; callers await their own item.
+
+    dropped: called with the room numbers whose heads in memory are not those of the database.
+    observe: called after each batch with its number of events and the seconds that it took.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        tail: EventTail,
+        announce: Announce,
+        dropped: Dropped,
+        observe: Observe,
+    ) -> None:
+        self._database = database
+        self._tail = tail
+        self._announce = announce
+        self._dropped = dropped
+        self._observe = observe
+        self._queue: list[_Waiting] = []
+        self._batch: list[_Waiting] = []
+        self._wake = asyncio.Event()
+
+    def add(self, item: Item) -> "asyncio.Future[Sequence[StoredEvent]]":
+        """Puts an item into the open batch.
+
+        The future's result are the stored events. It raises Stale, Unavailable (whether the item
+        was stored is then unknown), or what the database says against this very item.
+        """
+        done: asyncio.Future[Sequence[StoredEvent]] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(item, done))
+        self._wake.set()
+        return done
+
+    async def run(self) -> None:
+        """Commits batches until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                self._batch = self._take_batch()
+                await self._commit(self._batch)
+                self._batch = []
+
+    async def drained(self) -> None:
+        """Returns when nothing waits (any more)."""
+        while waiting := [*self._batch, *self._queue]:
+            await asyncio.wait([each.done for each in waiting])
+
+    def _take_batch(self) -> list[_Waiting]:
+        size = count = 0
+        for waiting in self._queue:
+            if count and (waiting.item.alone or size >= MAX_BATCH_EVENTS):
+                break
+            size += len(waiting.item.events)
+            count += 1
+            if waiting.item.alone:
+                break
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            written = await self._write(batch)
+        except Unavailable as error:
+            # The connection may have gone away during the COMMIT: the outcome is unknown.
+            self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the committer must go on
+            self._fail_one_by_one(batch, error)
+        else:
+            self._succeed(written)
+            self._observe(sum(len(stored) for _, stored in written), loop.time() - started)
+
+    async def _write(
+        self, batch: Sequence[_Waiting]
+    ) -> list[tuple[_Waiting, Sequence[StoredEvent]]]:
+        async with self._database.transaction() as db:
+            for waiting in batch:
+                if waiting.item.new_room:
+                    await rooms.insert(db, waiting.item.room)
+            raised = await rooms.advance_heads(db, _advances(batch))
+            kept = [waiting for waiting in batch if waiting.item.room.room_nid in raised]
+            written = await _write_events(db, kept)
+        self._requeue([waiting for waiting in batch if waiting.item.room.room_nid not in raised])
+        return written
+
+    def _requeue(self, lost: Sequence[_Waiting]) -> None:
+        """Another process wrote these rooms first."""
+        if lost:
+            self._make_stale(lost, alone=False)
+
+    def _succeed(self, written: Sequence[tuple[_Waiting, Sequence[StoredEvent]]]) -> None:
+        committed = [
+            Committed(event, waiting.item.room, prepared.sender, prepared.prev_membership)
+            for waiting, stored in written
+            for event, prepared in zip(stored, waiting.item.events, strict=True)
+            if prepared.reaches_people
+        ]
+        self._tail.offer(committed)
+        if committed:
+            self._announce(EVENTS, str(committed[-1].position))
+        for waiting, stored in written:
+            if not waiting.done.done():
+                waiting.done.set_result(stored)
+
+    def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """Everything that waits is built on what failed, or would fail for the same reason."""
+        failed = [*batch, *self._queue]
+        self._queue = []
+        for waiting in failed:
+            self._dropped(waiting.item.room.room_nid)
+            if not waiting.done.done():
+                waiting.done.set_exception(Unavailable(str(error)))
+
+    def _fail_one_by_one(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """A poisonous item fails alone; the others are prepared again, each for itself."""
+        if len(batch) > 1:
+            log.warning("batch_split", items=len(batch), error=type(error).__name__)
+            self._make_stale(batch, alone=True)
+            return
+        poisonous = batch[0]
+        self._make_stale([], alone=False, rooms_too={poisonous.item.room.room_nid})
+        if not poisonous.done.done():
+            poisonous.done.set_exception(error)
+
+    def _make_stale(
+        self,
+        items: Sequence[_Waiting],
+        *,
+        alone: bool,
+        rooms_too: frozenset[int] | set[int] = frozenset(),
+    ) -> None:
+        """Sends items back, with all that waits in their rooms behind them."""
+        affected = {waiting.item.room.room_nid for waiting in items} | rooms_too
+        behind = [each for each in self._queue if each.item.room.room_nid in affected]
+        self._queue = [each for each in self._queue if each.item.room.room_nid not in affected]
+        for room_nid in affected:
+            self._dropped(room_nid)
+        for waiting in items:
+            if not waiting.done.done():
+                waiting.done.set_exception(Stale(alone=alone))
+        for waiting in behind:
+            if not waiting.done.done():
+                waiting.done.set_exception(Stale(alone=False))
+
+
+def _advances(batch: Sequence[_Waiting]) -> list[HeadAdvance]:
+    """One row a room: from where its first item expects the head to where its last leaves it."""
+    first: dict[int, Item] = {}
+    last: dict[int, Item] = {}
+    for waiting in batch:
+        first.setdefault(waiting.item.room.room_nid, waiting.item)
+        last[waiting.item.room.room_nid] = waiting.item
+    return [
+        HeadAdvance(first[room_nid].expected_version, _head_row(item))
+        for room_nid, item in last.items()
+    ]
+
+
+def _head_row(item: Item) -> HeadRow:
+    head = item.head
+    return HeadRow(
+        room_nid=item.room.room_nid,
+        head_version=head.version,
+        state_version=head.state_version,
+        depth=head.depth,
+        extremities=tuple((each.event_nid, each.event_id) for each in head.extremities),
+    )
+
+
+async def _write_events(
+    db: Connection, kept: Sequence[_Waiting]
+) -> list[tuple[_Waiting, Sequence[StoredEvent]]]:
+    """Rows that need no position first, for the counter's lock is held until the commit."""
+    for waiting in kept:
+        if waiting.item.also is not None:
+            await waiting.item.also(db)
+    await _write_consequences(db, kept)
+    prepared = [each for waiting in kept for each in waiting.item.events]
+    placed = await _place(db, prepared)
+    fresh = [stored for stored, each in zip(placed, prepared, strict=True) if not each.promoted]
+    promoted = [stored for stored, each in zip(placed, prepared, strict=True) if each.promoted]
+    if fresh:
+        await events.insert(db, fresh)
+    if promoted:
+        await events.promote(db, promoted)
+    return _share_out(kept, placed)
+
+
+async def _place(db: Connection, prepared: Sequence[Prepared]) -> list[StoredEvent]:
+    count = sum(1 for each in prepared if each.reaches_people)
+    position = await streams.take_positions(db, EVENTS, count) - count if count else 0
+    placed = []
+    for each in prepared:
+        if each.reaches_people:
+            position += 1
+            placed.append(as_stored(each, position))
+        else:
+            placed.append(as_stored(each, None))
+    return placed
+
+
+async def _write_consequences(db: Connection, kept: Sequence[_Waiting]) -> None:
+    rows = Consequences()
+    for waiting in kept:
+        rows.add(waiting.item.consequences)
+    if rows.state:
+        await room_state.apply(db, rows.state)
+    if rows.memberships:
+        await room_state.set_memberships(db, rows.memberships)
+    if rows.auth:
+        await events.insert_auth(db, rows.auth)
+    if rows.relations:
+        await relations.insert(db, rows.relations)
+    if rows.redactions:
+        await events.redact(db, rows.redactions)
+    if rows.forgotten_relations:
+        await relations.forget(db, rows.forgotten_relations)
+
+
+def _share_out(
+    kept: Sequence[_Waiting], placed: Sequence[StoredEvent]
+) -> list[tuple[_Waiting, Sequence[StoredEvent]]]:
+    shares, start = [], 0
+    for waiting in kept:
+        end = start + len(waiting.item.events)
+        shares.append((waiting, placed[start:end]))
+        start = end
+    return shares

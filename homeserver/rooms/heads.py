@@ -1,0 +1,128 @@
+"""Room heads in memory, and what the writer needs loaded before a room's turn."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from homeserver.errors import NotFound
+from homeserver.events.stored import RoomRecord
+from homeserver.identifiers import StateKey
+from homeserver.rooms.head import Entry, Extremity, RoomHead, extremity_of
+from homeserver.storage import events, room_state, rooms
+from homeserver.storage.database import Connection, Database
+
+MAX_ROOMS = 20_000
+MAX_ENTRIES = 2_000
+"""State entries that a head keeps in memory; a room that knows more is loaded afresh."""
+
+CORE_KEYS: tuple[StateKey, ...] = (
+    ("m.room.create", ""),
+    ("m.room.power_levels", ""),
+    ("m.room.join_rules", ""),
+    ("m.room.history_visibility", ""),
+)
+
+
+@dataclass(slots=True)
+class CachedHead:
+    """A room's head, ahead of the database by `pending` items."""
+
+    head: RoomHead
+    pending: int = 0
+    dropped: bool = False
+
+
+class Heads:
+    """The heads of rooms that were written lately; the least used leave first."""
+
+    def __init__(self, *, database: Database, capacity: int = MAX_ROOMS) -> None:
+        self._database = database
+        self._capacity = capacity
+        self._heads: OrderedDict[int, CachedHead] = OrderedDict()
+        self._loading: dict[int, asyncio.Lock] = {}
+
+    def peek(self, room: RoomRecord) -> CachedHead | None:
+        cached = self._heads.get(room.room_nid)
+        if cached is not None:
+            self._heads.move_to_end(room.room_nid)
+        return cached
+
+    async def load(self, room: RoomRecord) -> CachedHead:
+        """The head from memory or from the database: the room's core state, no members."""
+        lock = self._loading.setdefault(room.room_nid, asyncio.Lock())
+        try:
+            async with lock:
+                return self.peek(room) or self._keep(room, await self._read(room))
+        finally:
+            if not lock.locked():
+                self._loading.pop(room.room_nid, None)
+
+    async def learn(self, room: RoomRecord, keys: Sequence[StateKey]) -> None:
+        """Loads state entries into the head, if it is still the one that lacks them."""
+        cached = await self.load(room)
+        async with self._database.connection() as db:
+            entries = await _entries(db, room.room_nid, keys)
+        if not cached.dropped:
+            cached.head = cached.head.knowing(entries)
+
+    def begin(self, room: RoomRecord, head: RoomHead) -> CachedHead:
+        """The head of a room that is being made."""
+        return self._keep(room, head)
+
+    def drop(self, room_nid: int) -> None:
+        """Forget a head that is not, or may not be, the database's."""
+        cached = self._heads.pop(room_nid, None)
+        if cached is not None:
+            cached.dropped = True
+
+    def finished(self, room: RoomRecord, cached: CachedHead) -> None:
+        """An item of this head is through. A head that knows too much is loaded afresh."""
+        cached.pending -= 1
+        if not cached.pending and not cached.dropped and len(cached.head.state) > MAX_ENTRIES:
+            self.drop(room.room_nid)
+
+    def _keep(self, room: RoomRecord, head: RoomHead) -> CachedHead:
+        cached = CachedHead(head)
+        self._heads[room.room_nid] = cached
+        if len(self._heads) > self._capacity:
+            self._evict()
+        return cached
+
+    def _evict(self) -> None:
+        for room_nid, cached in self._heads.items():
+            if not cached.pending:
+                del self._heads[room_nid]
+                cached.dropped = True
+                return
+
+    async def _read(self, room: RoomRecord) -> RoomHead:
+        async with self._database.snapshot() as db:
+            row = await rooms.head(db, room.room_nid)
+            if row is None:
+                raise NotFound("There is no such room.", kind="room")
+            state = await _entries(db, room.room_nid, CORE_KEYS)
+            extremities = await _extremities(db, room, row)
+        return RoomHead(row.head_version, row.state_version, row.depth, extremities, state)
+
+
+async def _extremities(
+    db: Connection, room: RoomRecord, row: rooms.HeadRow
+) -> tuple[Extremity, ...]:
+    if not room.version.events_carry_id:
+        return tuple(Extremity(event_nid, event_id) for event_nid, event_id in row.extremities)
+    stored = await events.by_nids(db, [event_nid for event_nid, _ in row.extremities])
+    return tuple(
+        extremity_of(stored[event_nid].event, event_nid) for event_nid, _ in row.extremities
+    )
+
+
+async def _entries(
+    db: Connection, room_nid: int, keys: Iterable[StateKey]
+) -> dict[StateKey, Entry | None]:
+    wanted = list(keys)
+    found = await room_state.current_entries(db, room_nid, wanted)
+    return {
+        key: Entry(found[key].event, found[key].facts.event_nid) if key in found else None
+        for key in wanted
+    }
