@@ -1,19 +1,23 @@
 """What the models are made of: base classes, identifiers, texts, times."""
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 NOT_FOUND_ERROR = "not_found"
 """Type of the validation error of an identifier that cannot be one; its context has the kind."""
@@ -21,6 +25,8 @@ NOT_FOUND_ERROR = "not_found"
 MAX_MESSAGE_BYTES = 60_000
 """What no setting can exceed: an event as a whole has at most 65,536 bytes."""
 
+_NO_NUL = r"^[^\u0000]*$"
+_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 _AVATAR_SCHEMES = frozenset({"http", "https", "mxc"})
 
 
@@ -63,19 +69,35 @@ def _naming(kind: str) -> WrapValidator:
         try:
             parsed: UUID = parse_uuid(value)
         except ValidationError:
-            if not isinstance(value, str):
-                raise
-            raise PydanticCustomError(
-                NOT_FOUND_ERROR, "{sentence}", {"kind": kind, "sentence": not_found_sentence(kind)}
-            ) from None
+            raise _not_an_identifier(value, kind) from None
         return parsed
 
     return WrapValidator(parse)
 
 
-def not_found_sentence(kind: str) -> str:
-    """`Room not found`."""
-    return f"{kind.capitalize()} not found"
+def _not_an_identifier(value: object, kind: str) -> PydanticCustomError:
+    if not isinstance(value, str):
+        return PydanticCustomError("uuid_type", "must be a string with a UUID")
+    context = {"kind": kind, "Kind": kind.capitalize()}
+    return PydanticCustomError(NOT_FOUND_ERROR, "{Kind} not found", context)
+
+
+@dataclass(frozen=True, slots=True)
+class TextCheck:
+    """Metadata of a text type: a check, and the same as a pattern for JSON Schema."""
+
+    check: Callable[[str], str]
+    pattern: str = _NO_NUL
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": self.pattern}
 
 
 def _without_nul(text: str) -> str:
@@ -103,26 +125,17 @@ RoomUUID = Annotated[UUID, _naming("room")]
 MessageUUID = Annotated[UUID, _naming("message")]
 UserUUID = Annotated[UUID, _naming("user")]
 
-_NO_NUL_PATTERN = r"^[^\u0000]*$"
-_NOT_BLANK_PATTERN = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+NUL_FREE = TextCheck(_without_nul)
+FILLED = TextCheck(_not_blank, _NOT_BLANK)
+"""Not only white space."""
 
-Text = Annotated[
-    str, AfterValidator(_without_nul), Field(json_schema_extra={"pattern": _NO_NUL_PATTERN})
-]
-"""Any text without NUL."""
-
-FilledText = Annotated[
-    str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": _NOT_BLANK_PATTERN})
-]
-"""Text that has something else than white space."""
-
-MessageText = Annotated[FilledText, Field(max_length=MAX_MESSAGE_BYTES)]
+MessageText = Annotated[str, Field(max_length=MAX_MESSAGE_BYTES), FILLED]
 """Content of a message. The server's setting limits its bytes further."""
 
-ReactionKey = Annotated[FilledText, Field(max_length=255)]
-AvatarURL = Annotated[Text, AfterValidator(_avatar_url), Field(max_length=1000)]
+ReactionKey = Annotated[str, Field(max_length=255), FILLED]
+AvatarURL = Annotated[str, Field(max_length=1000), TextCheck(_avatar_url)]
 
-Ref = Annotated[FilledText, Field(max_length=64)]
+Ref = Annotated[str, Field(max_length=64), FILLED]
 """A client's own name for a request. One that repeats in a session is the same request."""
 
 Timestamp = Annotated[

@@ -6,7 +6,7 @@ other frames ignore them (the rule stands in `schema.wire`).
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from schema.wire.base import (
     ExactRequest,
@@ -132,7 +132,9 @@ CLIENT_FRAMES: tuple[type[Frame], ...] = (
     Ping,
 )
 
-_CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
+_CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(
+    ClientFrame, config=ConfigDict(hide_input_in_errors=True)
+)
 
 
 def parse_client_frame(raw: str | bytes) -> ClientFrame:

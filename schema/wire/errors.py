@@ -1,47 +1,48 @@
 """Errors of the native protocol: codes, the REST body, the reasons of a closed WebSocket."""
 
 from enum import IntEnum, StrEnum
+from typing import Self
 
 from schema.wire.base import Answer
 
 
 class ErrorCode(StrEnum):
-    """What went wrong, for programs. `message` says it to people."""
+    """What went wrong, for programs; `message` says it to people."""
 
-    INVALID_ROOM = "INVALID_ROOM"
-    """No such room, or none that the caller may see."""
-    INVALID_MESSAGE = "INVALID_MESSAGE"
-    """No such message, or none that the caller may see."""
-    INVALID_USER = "INVALID_USER"
-    """No such user."""
-    NOT_FOUND = "NOT_FOUND"
-    """Nothing else that was named exists: a path, a session, a reaction."""
-    INVALID_INPUT = "INVALID_INPUT"
-    """Malformed or out of range; `field` says where."""
-    INVALID_FRAME = "INVALID_FRAME"
-    """Not a frame: no JSON object with a `type`, or a field of the wrong kind."""
-    UNKNOWN_FRAME = "UNKNOWN_FRAME"
-    """The server does not know frames of this `type`."""
-    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-    """The path exists, but not with this method; `Allow` lists those it has."""
-    UNAUTHENTICATED = "UNAUTHENTICATED"
-    """No valid token, password or ticket."""
-    FORBIDDEN = "FORBIDDEN"
-    """A rule of the room or of the server forbids it."""
-    RATE_LIMITED = "RATE_LIMITED"
-    """Too fast; `retry_after_ms` says when to try again."""
-    TOO_LARGE = "TOO_LARGE"
-    """Over a size limit."""
-    CONFLICT = "CONFLICT"
-    """Collides with what exists."""
-    UNAVAILABLE = "UNAVAILABLE"
-    """The server cannot answer now; trying again later helps."""
-    CURSOR_TOO_OLD = "CURSOR_TOO_OLD"
-    """The connection missed more than the server repeats: load the rooms over REST."""
-    TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
-    """The user has as many open connections as one may have."""
-    INTERNAL = "INTERNAL"
-    """A defect of the server; its log has the request ID of the answer."""
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    INVALID_ROOM = "INVALID_ROOM", "No such room, or none that the caller may see."
+    INVALID_MESSAGE = "INVALID_MESSAGE", "No such message, or none that the caller may see."
+    INVALID_USER = "INVALID_USER", "No such user."
+    NOT_FOUND = "NOT_FOUND", "Something else that was named does not exist: a path, a session."
+    INVALID_INPUT = "INVALID_INPUT", "Malformed or out of range; `field` says where."
+    INVALID_FRAME = "INVALID_FRAME", "Not a frame: no JSON object with a `type`."
+    UNKNOWN_FRAME = "UNKNOWN_FRAME", "The server does not know frames of this `type`."
+    METHOD_NOT_ALLOWED = (
+        "METHOD_NOT_ALLOWED",
+        "The path exists, but not with this method; `Allow` lists those it has.",
+    )
+    UNAUTHENTICATED = "UNAUTHENTICATED", "No valid token, password or ticket."
+    FORBIDDEN = "FORBIDDEN", "A rule of the room or of the server forbids it."
+    RATE_LIMITED = "RATE_LIMITED", "Too fast; `retry_after_ms` says when to try again."
+    TOO_LARGE = "TOO_LARGE", "Over a size limit."
+    CONFLICT = "CONFLICT", "Collides with what exists: an e-mail address that is taken, a name."
+    UNAVAILABLE = "UNAVAILABLE", "The server cannot answer now; trying again later helps."
+    CURSOR_TOO_OLD = (
+        "CURSOR_TOO_OLD",
+        "The connection missed more than the server repeats: load the rooms over REST.",
+    )
+    TOO_MANY_CONNECTIONS = (
+        "TOO_MANY_CONNECTIONS",
+        "The user has as many open connections as one may have.",
+    )
+    INTERNAL = "INTERNAL", "A defect of the server; its log has the request ID of the answer."
 
 
 class ErrorBody(Answer):
@@ -59,19 +60,19 @@ class ErrorBody(Answer):
 class CloseCode(IntEnum):
     """Why the server closes a WebSocket. RFC 6455, 7.4: 4000 to 4999 are the application's."""
 
-    GOING_AWAY = 1001
-    """The server stops. Connect again later, with the cursor."""
-    TOO_BIG = 1009
-    """A frame was larger than the server takes."""
-    RESTART = 1012
-    """The server restarts. Connect again soon, with the cursor."""
-    UNAUTHENTICATED = 4001
-    """The token is invalid, has expired, or its session was revoked."""
-    PROTOCOL = 4002
-    """What came was no frame of text."""
-    TOO_SLOW = 4008
-    """The client read too slowly. Connect again with the cursor: nothing is lost."""
-    TOO_MANY_CONNECTIONS = 4009
-    """The user has as many open connections as one may have."""
-    FLOODING = 4029
-    """Far too many frames."""
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    GOING_AWAY = 1001, "The server stops. Connect again later, with the cursor."
+    TOO_BIG = 1009, "A frame was larger than the server takes."
+    RESTART = 1012, "The server restarts. Connect again soon, with the cursor."
+    UNAUTHENTICATED = 4001, "The token is invalid, has expired, or its session was revoked."
+    PROTOCOL = 4002, "What came was no text frame."
+    TOO_SLOW = 4008, "The client read too slowly. Connect again with the cursor: nothing is lost."
+    TOO_MANY_CONNECTIONS = 4009, "The user has as many open connections as one may have."
+    FLOODING = 4029, "Far too many frames."

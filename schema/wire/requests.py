@@ -6,16 +6,16 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from schema.wire.base import (
+    FILLED,
+    NUL_FREE,
     AvatarURL,
     ExactRequest,
-    FilledText,
     MessageText,
     MessageUUID,
     Query,
     Ref,
     Request,
     RoomUUID,
-    Text,
     UserUUID,
 )
 from schema.wire.objects import HistoryVisibility, Role, RoomType
@@ -26,21 +26,23 @@ _MAX_MEMBERS = 10_000
 
 def _no_attachments(attachments: tuple[Any, ...]) -> tuple[Any, ...]:
     if attachments:
-        raise PydanticCustomError("attachments", "attachments are not available on this server")
+        raise PydanticCustomError(
+            "attachments", "must be empty: attachments are not available on this server"
+        )
     return attachments
 
 
 Attachments = Annotated[
     tuple[Any, ...], AfterValidator(_no_attachments), Field(json_schema_extra={"maxItems": 0})
 ]
-Name = Annotated[FilledText, Field(max_length=255)]
-Topic = Annotated[Text, Field(max_length=4096)]
-Email = Annotated[FilledText, Field(max_length=255)]
-Password = Annotated[Text, Field(min_length=1, max_length=1024)]
-Token = Annotated[Text, Field(min_length=1, max_length=4096)]
-Reason = Annotated[Text, Field(max_length=1024)]
+Name = Annotated[str, Field(max_length=255), FILLED]
+Topic = Annotated[str, Field(max_length=4096), NUL_FREE]
+Email = Annotated[str, Field(max_length=255), FILLED]
+Password = Annotated[str, Field(min_length=1, max_length=1024), NUL_FREE]
+Token = Annotated[str, Field(min_length=1, max_length=4096), NUL_FREE]
+Reason = Annotated[str, Field(max_length=1024), NUL_FREE]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-SearchTerms = Annotated[FilledText, Field(max_length=512)]
+SearchTerms = Annotated[str, Field(max_length=512), FILLED]
 
 
 class Login(Request):
@@ -56,9 +58,9 @@ class Register(ExactRequest):
     email: Email
     password: Password
     name: Name
-    username: Annotated[FilledText, Field(max_length=255)] | None = None
+    username: Annotated[str, Field(max_length=255), FILLED] | None = None
     """The part of the Matrix user ID before the colon; made from the name if absent."""
-    code: Annotated[Text, Field(max_length=255)] | None = None
+    code: Annotated[str, Field(max_length=255), NUL_FREE] | None = None
     """An invitation, where the server asks for one."""
 
 
@@ -105,16 +107,16 @@ class NewRoom(ExactRequest):
     public: bool = False
     """Channels: whether everybody on the server may find and join it."""
     history_visibility: HistoryVisibility | None = None
-    alias: Annotated[FilledText, Field(max_length=255)] | None = None
+    alias: Annotated[str, Field(max_length=255), FILLED] | None = None
     """Channels: the part of a Matrix room alias before the colon."""
-    version: Annotated[FilledText, Field(max_length=32)] | None = None
+    version: Annotated[str, Field(max_length=32), FILLED] | None = None
     """Matrix room version; absent: the server's default."""
 
 
 class UpdateRoom(ExactRequest):
     """Change a room. What is absent or null stays."""
 
-    name: Annotated[Text, Field(max_length=255)] | None = None
+    name: Annotated[str, Field(max_length=255), NUL_FREE] | None = None
     """Empty removes it."""
     members: Annotated[tuple[UserUUID, ...], Field(max_length=_MAX_MEMBERS)] | None = None
     """Everybody who shall be a member, the caller included."""
@@ -153,7 +155,7 @@ class Ban(ExactRequest):
 class UpgradeRoom(Request):
     """Replace a room with one of another Matrix room version."""
 
-    version: Annotated[FilledText, Field(max_length=32)]
+    version: Annotated[str, Field(max_length=32), FILLED]
 
 
 class NewMessage(ExactRequest):
@@ -218,7 +220,7 @@ class Removal(Query):
 class DirectoryPage(Query):
     """A page of the channel directory."""
 
-    q: Annotated[Text, Field(max_length=512)] | None = None
+    q: Annotated[str, Field(max_length=512), NUL_FREE] | None = None
     """Part of a name or topic."""
     limit: Limit = 50
     after: RoomUUID | None = None
