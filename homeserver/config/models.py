@@ -121,7 +121,7 @@ class RoomsConfig(Section):
 
     default_version: str = Field(default="12", pattern=r"^[0-9]{1,3}$")
     """Matrix room version of new rooms."""
-    max_initial_members: Count = 10_000
+    max_initial_members: int = Field(default=10_000, ge=1, le=10_000)
     """Most users that a request for a new room may name."""
     max_message_bytes: int = Field(default=32_768, ge=1, le=60_000)
     """Largest content of a message, in bytes of UTF-8; an event as a whole has at most 65,536."""
