@@ -60,6 +60,24 @@ async def ensure(db: Connection, user_ids: Collection[UserID]) -> dict[UserID, U
     return known
 
 
+async def create(db: Connection, user_id: UserID, display_name: str) -> UserRecord | None:
+    """A user that did not exist; None: it does exist, if only because rooms know it."""
+    row = await db.fetchrow(
+        """
+        INSERT INTO users (user_id, uuid, display_name) VALUES ($1, $2, $3)
+        ON CONFLICT (user_id) DO NOTHING RETURNING *
+        """,
+        user_id,
+        native_uuid(user_id),
+        display_name,
+    )
+    if row is None:
+        return None
+    user = record_of(row)
+    await _replace_words(db, user.user_nid, words_of(localpart_of(user_id), display_name))
+    return user
+
+
 async def set_profile(
     db: Connection, user_nid: int, *, display_name: str | None, avatar_url: str | None
 ) -> None:

@@ -1,0 +1,240 @@
+"""Making accounts, and the codes that allow it."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from typing import Literal
+
+from homeserver.actions import account_fields
+from homeserver.actions.tokens import Client, Grant, RandomBytes, Tokens
+from homeserver.clock import Clock
+from homeserver.errors import Conflict, InvalidInput, NotAllowed
+from homeserver.identifiers import ServerName, UserID
+from homeserver.passwords import Passwords
+from homeserver.readable_secrets import readable_secret
+from homeserver.requester import Requester
+from homeserver.storage import accounts, invitation_codes, users
+from homeserver.storage.accounts import AccountRecord, NewAccount
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.invitation_codes import NewCode
+from homeserver.storage.users import UserRecord
+
+Policy = Literal["closed", "invite", "open"]
+
+_DERIVED_AT_ONCE = 20
+_MAX_USES = 100_000
+_MAX_TTL_S = 366 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Registrant:
+    """Who shall have an account. `username` None: made from the e-mail address.
+    `password` None: nobody can log in until one is set.
+    """
+
+    email: str
+    name: str
+    password: str | None
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A code with which somebody may register; this is the only time it is seen."""
+
+    code: str
+    uses: int
+    expires_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Applicant:
+    """A registrant whose fields were checked. `user_id` None: derive one."""
+
+    email: str
+    name: str
+    user_id: UserID | None
+    password_hash: str
+
+
+class Registration:
+    """Makes accounts as the server's policy allows."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        passwords: Passwords,
+        tokens: Tokens,
+        policy: Policy,
+        server_name: ServerName,
+        clock: Clock,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._tokens = tokens
+        self._policy = policy
+        self._server_name = server_name
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def register(self, registrant: Registrant, code: str | None, client: Client) -> Grant:
+        """An account and its first session.
+
+        code: needed unless everybody may register; an unusable one is refused in any case, and a
+        use of it counts only if the account is made.
+        Raises NotAllowed, InvalidInput with the field, Conflict.
+        """
+        code_hash = _hash_of(code) if code and code.strip() else None
+        await self._check_allowed(code_hash)
+        applicant = await self._check(registrant)
+        account = await self._database.retrying(
+            lambda db: self._insert_with_code(db, applicant, code_hash)
+        )
+        return await self._tokens.open(account, client)
+
+    async def create_account(self, registrant: Registrant, *, is_admin: bool) -> AccountRecord:
+        """An account by decision of an administrator. Raises InvalidInput, Conflict."""
+        applicant = await self._check(registrant)
+        return await self._database.retrying(
+            lambda db: self._insert(db, applicant, is_admin=is_admin)
+        )
+
+    async def create_invitation(
+        self, by: Requester, *, uses: int = 1, ttl_s: int | None = None, makes_admin: bool = False
+    ) -> Invitation:
+        """A code for so many accounts; only administrators may. ttl_s None: it does not expire."""
+        if not by.is_admin:
+            raise NotAllowed("Only administrators of this server may create invitations.")
+        if not 1 <= uses <= _MAX_USES:
+            raise InvalidInput(f"An invitation has 1 to {_MAX_USES} uses.", field="uses")
+        if ttl_s is not None and not 1 <= ttl_s <= _MAX_TTL_S:
+            raise InvalidInput("An invitation lasts at most a year.", field="expires_in")
+        expires_at = None if ttl_s is None else self._clock.now_ms() + ttl_s * 1000
+        async with self._database.transaction() as db:
+            code = await self._new_code(
+                db, by.user_nid, uses=uses, expires_at=expires_at, makes_admin=makes_admin
+            )
+        return Invitation(code=code, uses=uses, expires_at_ms=expires_at)
+
+    async def first_admin_code(self) -> str | None:
+        """A code that makes the first administrator; None when there is one.
+
+        It works once, whoever may register otherwise; those given before work no more.
+        """
+        async with self._database.transaction() as db:
+            if await accounts.has_admin(db):
+                return None
+            await invitation_codes.delete_first_admin_codes(db)
+            return await self._new_code(db, None, uses=1, expires_at=None, makes_admin=True)
+
+    async def delete_unusable_codes(self) -> None:
+        async with self._database.transaction() as db:
+            await invitation_codes.delete_unusable(db, self._clock.now_ms())
+
+    async def _check_allowed(self, code_hash: bytes | None) -> None:
+        if code_hash is not None:
+            async with self._database.connection() as db:
+                if not await invitation_codes.is_usable(db, code_hash, self._clock.now_ms()):
+                    raise _code_is_unusable()
+        elif self._policy == "invite":
+            raise NotAllowed(
+                "This server accepts registrations with an invitation code only: "
+                "ask an administrator for one."
+            )
+        elif self._policy == "closed":
+            raise NotAllowed(
+                "This server does not accept registrations: ask an administrator for an account."
+            )
+
+    async def _check(self, registrant: Registrant) -> _Applicant:
+        email = account_fields.email_address(registrant.email)
+        name = account_fields.display_name(registrant.name)
+        user_id = (
+            account_fields.chosen_user_id(registrant.username, self._server_name)
+            if registrant.username is not None
+            else None
+        )
+        password = registrant.password
+        password_hash = "" if password is None else await self._passwords.hash(password)
+        return _Applicant(email, name, user_id, password_hash)
+
+    async def _insert_with_code(
+        self, db: Connection, applicant: _Applicant, code_hash: bytes | None
+    ) -> AccountRecord:
+        is_admin = False
+        if code_hash is not None:
+            used = await invitation_codes.use(db, code_hash, self._clock.now_ms())
+            if used is None:
+                raise _code_is_unusable()
+            is_admin = used
+        return await self._insert(db, applicant, is_admin=is_admin)
+
+    async def _insert(
+        self, db: Connection, applicant: _Applicant, *, is_admin: bool
+    ) -> AccountRecord:
+        user = await self._insert_user(db, applicant)
+        new = NewAccount(
+            email=applicant.email,
+            password_hash=applicant.password_hash,
+            is_admin=is_admin,
+            created_at=self._clock.now_ms(),
+        )
+        account = await accounts.insert(db, user, new)
+        if account is None:
+            raise Conflict("There is an account with this e-mail address already.")
+        if is_admin:
+            await invitation_codes.delete_first_admin_codes(db)
+        return account
+
+    async def _insert_user(self, db: Connection, applicant: _Applicant) -> UserRecord:
+        if applicant.user_id is None:
+            return await self._insert_derived_user(db, applicant)
+        user = await users.create(db, applicant.user_id, applicant.name)
+        if user is None:
+            raise Conflict("This username is taken.")
+        return user
+
+    async def _insert_derived_user(self, db: Connection, applicant: _Applicant) -> UserRecord:
+        """Looks at more and more names at a time, so that the 10,000th `info` is found too."""
+        names = account_fields.derived_user_ids(applicant.email, self._server_name)
+        at_once = _DERIVED_AT_ONCE
+        while True:
+            candidates = list(islice(names, at_once))
+            taken = {user.user_id for user in await users.by_user_ids(db, candidates)}
+            for user_id in (candidate for candidate in candidates if candidate not in taken):
+                user = await users.create(db, user_id, applicant.name)
+                if user is not None:
+                    return user
+            at_once *= 4
+
+    async def _new_code(
+        self,
+        db: Connection,
+        created_by: int | None,
+        *,
+        uses: int,
+        expires_at: int | None,
+        makes_admin: bool,
+    ) -> str:
+        code = readable_secret(self._random_bytes, groups=5, group_chars=5)
+        new = NewCode(
+            code_hash=_hash_of(code),
+            makes_admin=makes_admin,
+            created_by=created_by,
+            created_at=self._clock.now_ms(),
+            expires_at=expires_at,
+            uses=uses,
+        )
+        await invitation_codes.insert(db, new)
+        return code
+
+
+def _code_is_unusable() -> NotAllowed:
+    return NotAllowed("The invitation code is not valid: it is wrong, used up, or too old.")
+
+
+def _hash_of(code: str) -> bytes:
+    """Of what counts in a code: case, spaces and hyphens do not."""
+    return sha256("".join(code.split()).replace("-", "").lower().encode()).digest()

@@ -1,0 +1,184 @@
+"""The accounts table: people and bots who log in here."""
+
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from asyncpg import Record
+
+from homeserver.identifiers import UserID
+from homeserver.storage import users
+from homeserver.storage.database import Connection
+from homeserver.storage.users import UserRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What makes an account. `password_hash`: "" for one that nobody can log in to."""
+
+    email: str
+    password_hash: str
+    is_admin: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """An account with its user. Times are milliseconds since the epoch."""
+
+    user: UserRecord
+    email: str
+    password_hash: str
+    password_changed_at: int
+    is_admin: bool
+    created_at: int
+    deactivated_at: int | None
+
+
+_ACCOUNT = "SELECT * FROM accounts JOIN users USING (user_nid)"
+
+
+def email_key(email: str) -> str:
+    """What must be unique: compatibility-composed and case-folded, so that an address cannot be
+    taken twice in different spellings.
+    """
+    folded = unicodedata.normalize("NFKC", email).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+async def insert(db: Connection, user: UserRecord, account: NewAccount) -> AccountRecord | None:
+    """The account of a new user; None: there is one with that e-mail address."""
+    status = await db.execute(
+        """
+        INSERT INTO accounts (user_nid, email, email_key, password_hash, password_changed_at,
+                              is_admin, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $6, $5, $6, $6)
+        ON CONFLICT (email_key) DO NOTHING
+        """,
+        user.user_nid,
+        account.email,
+        email_key(account.email),
+        account.password_hash,
+        account.is_admin,
+        account.created_at,
+    )
+    return None if status == "INSERT 0 0" else await by_nid(db, user.user_nid)
+
+
+async def by_email(db: Connection, email: str) -> AccountRecord | None:
+    query = f"{_ACCOUNT} WHERE email_key = $1"
+    return _one(await db.fetchrow(query, email_key(email)))
+
+
+async def by_user_id(db: Connection, user_id: UserID) -> AccountRecord | None:
+    return _one(await db.fetchrow(f"{_ACCOUNT} WHERE user_id = $1", user_id))
+
+
+async def by_uuid(db: Connection, uuid: UUID) -> AccountRecord | None:
+    return _one(await db.fetchrow(f"{_ACCOUNT} WHERE uuid = $1", uuid))
+
+
+async def by_nid(db: Connection, user_nid: int) -> AccountRecord | None:
+    return _one(await db.fetchrow(f"{_ACCOUNT} WHERE user_nid = $1", user_nid))
+
+
+async def page(db: Connection, *, after: int, limit: int) -> list[AccountRecord]:
+    """Accounts in the order in which they were made, after the one of that user_nid (0: all)."""
+    rows = await db.fetch(
+        f"{_ACCOUNT} WHERE user_nid > $1 ORDER BY user_nid LIMIT $2", after, limit
+    )
+    return [_record_of(row) for row in rows]
+
+
+async def hold(db: Connection, user_nid: int, *, password_changed_at: int) -> bool:
+    """Whether the account is active and its password still the one of that time.
+
+    Until the end of the transaction neither can change, so a session that is opened in it cannot
+    outlive a deactivation or a change of password that comes in between.
+    """
+    row = await db.fetchrow(
+        """
+        SELECT FROM accounts
+        WHERE user_nid = $1 AND password_changed_at = $2 AND deactivated_at IS NULL
+        FOR SHARE
+        """,
+        user_nid,
+        password_changed_at,
+    )
+    return row is not None
+
+
+async def set_password(db: Connection, user_nid: int, password_hash: str, now_ms: int) -> None:
+    await db.execute(
+        """
+        UPDATE accounts SET password_hash = $2, password_changed_at = $3, updated_at = $3
+        WHERE user_nid = $1
+        """,
+        user_nid,
+        password_hash,
+        now_ms,
+    )
+
+
+async def replace_hash(db: Connection, user_nid: int, *, old: str, new: str) -> None:
+    """Another hash of the same password."""
+    await db.execute(
+        "UPDATE accounts SET password_hash = $3 WHERE user_nid = $1 AND password_hash = $2",
+        user_nid,
+        old,
+        new,
+    )
+
+
+async def touch(db: Connection, user_nid: int, now_ms: int) -> None:
+    await db.execute("UPDATE accounts SET updated_at = $2 WHERE user_nid = $1", user_nid, now_ms)
+
+
+async def deactivate(db: Connection, user_nid: int, now_ms: int) -> bool:
+    """Whether it was active. The password is forgotten; e-mail address and user ID stay taken."""
+    status = await db.execute(
+        """
+        UPDATE accounts
+        SET deactivated_at = $2, updated_at = $2, password_hash = '', is_admin = false
+        WHERE user_nid = $1 AND deactivated_at IS NULL
+        """,
+        user_nid,
+        now_ms,
+    )
+    return status != "UPDATE 0"
+
+
+async def deactivated_among(db: Connection, user_nids: Collection[int]) -> frozenset[int]:
+    """The users whose accounts are deactivated; users of other servers have no account here."""
+    rows = await db.fetch(
+        """
+        SELECT user_nid FROM accounts
+        WHERE user_nid = ANY($1::bigint[]) AND deactivated_at IS NOT NULL
+        """,
+        list(user_nids),
+    )
+    return frozenset(row["user_nid"] for row in rows)
+
+
+async def has_admin(db: Connection) -> bool:
+    found: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM accounts WHERE is_admin AND deactivated_at IS NULL)"
+    )
+    return found
+
+
+def _one(row: Record | None) -> AccountRecord | None:
+    return None if row is None else _record_of(row)
+
+
+def _record_of(row: Record) -> AccountRecord:
+    return AccountRecord(
+        user=users.record_of(row),
+        email=row["email"],
+        password_hash=row["password_hash"],
+        password_changed_at=row["password_changed_at"],
+        is_admin=row["is_admin"],
+        created_at=row["created_at"],
+        deactivated_at=row["deactivated_at"],
+    )
