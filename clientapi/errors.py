@@ -1,5 +1,6 @@
-"""The one table that turns errors into codes and statuses, and codes into bodies and frames.
+"""The one table that turns errors into codes, and codes into bodies and frames.
 
+The status of each code stands with it in `schema.wire.errors`.
 Both native façades use it: REST renders a `Problem` as a body with a status, the WebSocket as an
 error frame. What is not a FoyerError is a defect: INTERNAL, for the caller without details.
 """
@@ -26,29 +27,6 @@ from homeserver.errors import (
 )
 from schema.wire.base import NOT_FOUND_ERROR
 from schema.wire.errors import ErrorCode
-
-STATUSES: Mapping[ErrorCode, int] = MappingProxyType(
-    {
-        ErrorCode.INVALID_ROOM: 404,
-        ErrorCode.INVALID_MESSAGE: 404,
-        ErrorCode.INVALID_USER: 404,
-        ErrorCode.NOT_FOUND: 404,
-        ErrorCode.INVALID_INPUT: 400,
-        ErrorCode.INVALID_FRAME: 400,
-        ErrorCode.UNKNOWN_FRAME: 400,
-        ErrorCode.METHOD_NOT_ALLOWED: 405,
-        ErrorCode.UNAUTHENTICATED: 401,
-        ErrorCode.FORBIDDEN: 403,
-        ErrorCode.RATE_LIMITED: 429,
-        ErrorCode.TOO_LARGE: 413,
-        ErrorCode.CONFLICT: 409,
-        ErrorCode.UNAVAILABLE: 503,
-        ErrorCode.CURSOR_TOO_OLD: 410,
-        ErrorCode.TOO_MANY_CONNECTIONS: 429,
-        ErrorCode.INTERNAL: 500,
-    }
-)
-"""The HTTP status of each code."""
 
 _CODES: Mapping[type[Exception], ErrorCode] = MappingProxyType(
     {
@@ -88,7 +66,7 @@ class Problem:
 
     @property
     def status(self) -> int:
-        return STATUSES[self.code]
+        return self.code.status
 
     @property
     def is_defect(self) -> bool:

@@ -49,7 +49,7 @@ class ExactRequest(Request):
 
 
 class Query(BaseModel):
-    """Parameters of a query string: text that is converted."""
+    """Parameters of a path or a query string: text that is converted."""
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True
@@ -124,6 +124,7 @@ def _avatar_url(text: str) -> str:
 RoomUUID = Annotated[UUID, _naming("room")]
 MessageUUID = Annotated[UUID, _naming("message")]
 UserUUID = Annotated[UUID, _naming("user")]
+SessionUUID = Annotated[UUID, _naming("session")]
 
 NUL_FREE = TextCheck(_without_nul)
 FILLED = TextCheck(_not_blank, _NOT_BLANK)

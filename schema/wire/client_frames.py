@@ -132,6 +132,9 @@ CLIENT_FRAMES: tuple[type[Frame], ...] = (
     Ping,
 )
 
+WRITES = (MessageSend, MessageEdit, MessageDelete, ReactionAdd, ReactionRemove)
+"""Frames whose answer is `message.sent`; the others but `ping` get `ack` if they have a `ref`."""
+
 _CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(
     ClientFrame, config=ConfigDict(hide_input_in_errors=True)
 )

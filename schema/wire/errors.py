@@ -9,40 +9,50 @@ from schema.wire.base import Answer
 class ErrorCode(StrEnum):
     """What went wrong, for programs; `message` says it to people."""
 
+    status: int
+    """Of a REST answer."""
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> Self:
+    def __new__(cls, code: str, status: int, meaning: str) -> Self:
         member = str.__new__(cls, code)
         member._value_ = code
+        member.status = status
         member.meaning = meaning
         return member
 
-    INVALID_ROOM = "INVALID_ROOM", "No such room, or none that the caller may see."
-    INVALID_MESSAGE = "INVALID_MESSAGE", "No such message, or none that the caller may see."
-    INVALID_USER = "INVALID_USER", "No such user."
-    NOT_FOUND = "NOT_FOUND", "Something else that was named does not exist: a path, a session."
-    INVALID_INPUT = "INVALID_INPUT", "Malformed or out of range; `field` says where."
-    INVALID_FRAME = "INVALID_FRAME", "Not a frame: no JSON object with a `type`."
-    UNKNOWN_FRAME = "UNKNOWN_FRAME", "The server does not know frames of this `type`."
+    INVALID_ROOM = "INVALID_ROOM", 404, "No such room, or none that the caller may see."
+    INVALID_MESSAGE = "INVALID_MESSAGE", 404, "No such message, or none that the caller may see."
+    INVALID_USER = "INVALID_USER", 404, "No such user."
+    NOT_FOUND = "NOT_FOUND", 404, "Something else that was named does not exist: a path, a session."
+    INVALID_INPUT = "INVALID_INPUT", 400, "Malformed or out of range; `field` says where."
+    INVALID_FRAME = "INVALID_FRAME", 400, "Not a frame: no JSON object with a `type`."
+    UNKNOWN_FRAME = "UNKNOWN_FRAME", 400, "The server does not know frames of this `type`."
     METHOD_NOT_ALLOWED = (
         "METHOD_NOT_ALLOWED",
-        "The path exists, but not with this method; `Allow` lists those it has.",
+        405,
+        "The path has other methods; the header `Allow` lists them.",
     )
-    UNAUTHENTICATED = "UNAUTHENTICATED", "No valid token, password or ticket."
-    FORBIDDEN = "FORBIDDEN", "A rule of the room or of the server forbids it."
-    RATE_LIMITED = "RATE_LIMITED", "Too fast; `retry_after_ms` says when to try again."
-    TOO_LARGE = "TOO_LARGE", "Over a size limit."
-    CONFLICT = "CONFLICT", "Collides with what exists: an e-mail address that is taken, a name."
-    UNAVAILABLE = "UNAVAILABLE", "The server cannot answer now; trying again later helps."
+    UNAUTHENTICATED = "UNAUTHENTICATED", 401, "No valid token, password or ticket."
+    FORBIDDEN = "FORBIDDEN", 403, "A rule of the room or of the server forbids it."
+    RATE_LIMITED = "RATE_LIMITED", 429, "Too fast; `retry_after_ms` says when to try again."
+    TOO_LARGE = "TOO_LARGE", 413, "Over a size limit."
+    CONFLICT = (
+        "CONFLICT",
+        409,
+        "Collides with what exists, such as an e-mail address that is taken.",
+    )
+    UNAVAILABLE = "UNAVAILABLE", 503, "The server cannot answer now; trying again later helps."
     CURSOR_TOO_OLD = (
         "CURSOR_TOO_OLD",
-        "The connection missed more than the server repeats: load the rooms over REST.",
+        410,
+        "More was missed than the server repeats: load the rooms over REST.",
     )
     TOO_MANY_CONNECTIONS = (
         "TOO_MANY_CONNECTIONS",
+        429,
         "The user has as many open connections as one may have.",
     )
-    INTERNAL = "INTERNAL", "A defect of the server; its log has the request ID of the answer."
+    INTERNAL = "INTERNAL", 500, "A defect of the server; its log has the request ID of the answer."
 
 
 class ErrorBody(Answer):

@@ -46,9 +46,10 @@ SearchTerms = Annotated[str, Field(max_length=512), FILLED]
 
 
 class Login(Request):
-    """Log in with an e-mail address."""
+    """Log in."""
 
     email: Email
+    """An e-mail address; a username works too."""
     password: Password
 
 
@@ -59,7 +60,7 @@ class Register(ExactRequest):
     password: Password
     name: Name
     username: Annotated[str, Field(max_length=255), FILLED] | None = None
-    """The part of the Matrix user ID before the colon; made from the name if absent."""
+    """The part of the Matrix user ID before the colon; made from the e-mail address if absent."""
     code: Annotated[str, Field(max_length=255), NUL_FREE] | None = None
     """An invitation, where the server asks for one."""
 
@@ -68,6 +69,10 @@ class Refresh(Request):
     """Exchange a refresh token for new tokens; it works once."""
 
     refresh_token: Token
+
+
+class NoBody(Request):
+    """Nothing."""
 
 
 class ChangePassword(Request):

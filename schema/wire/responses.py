@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from schema.wire.base import Answer, Timestamp
-from schema.wire.objects import User
+from schema.wire.objects import Role, User
 
 
 class Tokens(Answer):
@@ -38,6 +38,34 @@ class Invitation(Answer):
     code: str
     uses: int
     expires_at: Timestamp | None
+
+
+class MemberRole(Answer):
+    """A member's role, as it is now."""
+
+    user_id: UUID
+    role: Role
+
+
+class Banned(Answer):
+    """Somebody who cannot join the room until the ban is lifted."""
+
+    room_id: UUID
+    user_id: UUID
+
+
+class Invited(Answer):
+    """Somebody who was asked to join."""
+
+    room_id: UUID
+    user_id: UUID
+
+
+class Reacted(Answer):
+    """A reaction that is safe."""
+
+    message_id: UUID
+    key: str
 
 
 class MessageCreated(Answer):
