@@ -6,6 +6,7 @@ for everything that the section allows. Room versions 1 to 5 may contain what it
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -20,6 +21,8 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 """Levels of objects and arrays. orjson writes 254; the rest is for what we wrap around events."""
 
+_EXPONENT_FROM = 1e16
+
 # A number with a fraction or an exponent, or so long that it may not fit into 64 bits. What looks
 # like one inside a string costs time, but changes nothing.
 _UNUSUAL_NUMBER = re.compile(rb"[:,\[][ \t\r\n]*-?(?:[0-9]{19}|[0-9]+[.eE])")
@@ -27,9 +30,9 @@ _UNUSUAL_NUMBER = re.compile(rb"[:,\[][ \t\r\n]*-?(?:[0-9]{19}|[0-9]+[.eE])")
 
 def encode(value: Any) -> bytes:
     """The canonical JSON of a JSON value. Floats, which canonical JSON does not know, are written
-    as Python writes them: so other servers hashed them in the room versions that allowed them.
-    Raises InvalidInput for what is not JSON: lone surrogates, NaN, keys that are no strings,
-    too deep nesting.
+    as Python writes them (50.0, not 50): so other servers hashed them while they were allowed.
+    Raises InvalidInput for what is not JSON: lone surrogates, keys that are no strings, nesting
+    deeper than MAX_DEPTH. (NaN, which `decode` never makes, is null.)
     """
     try:
         canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
@@ -73,7 +76,7 @@ def check_strict(value: Any) -> None:
 
 def _check(value: Any, depth_left: int) -> None:
     if isinstance(value, str):
-        _check_text(value)
+        check_text(value)
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise InvalidInput("integers must be within ±(2^53 - 1)")
@@ -91,7 +94,7 @@ def _check_members(keys: Iterable[Any], members: Iterable[Any], depth_left: int)
     for key in keys:
         if not isinstance(key, str):
             raise InvalidInput("keys of objects must be strings")
-        _check_text(key)
+        check_text(key)
     for key, member in members:
         try:
             _check(member, depth_left - 1)
@@ -100,7 +103,8 @@ def _check_members(keys: Iterable[Any], members: Iterable[Any], depth_left: int)
             raise
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raises InvalidInput for lone surrogates, which have no UTF-8."""
     if not text.isascii():
         try:
             text.encode()
@@ -138,24 +142,33 @@ def _read_float(text: str) -> int | float:
 
 def _encode_exactly(value: Any) -> bytes:
     """The form of `encode`, with integers of any size and floats."""
-    _check_json(value, MAX_DEPTH)
     try:
         text = json.dumps(
-            value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+            _exact(value, MAX_DEPTH), ensure_ascii=False, separators=(",", ":"), sort_keys=True
         )
         return text.encode()
     except ValueError as error:
         raise InvalidInput(f"not JSON: {error}") from None
 
 
-def _check_json(value: Any, depth_left: int) -> None:
-    if isinstance(value, str | int | float | None):
-        return
+def _exact(value: Any, depth_left: int) -> Any:
+    if isinstance(value, float):
+        return _exact_float(value)
+    if isinstance(value, str | int | None):
+        return value
     if not isinstance(value, dict | list | tuple):
         raise InvalidInput(f"JSON has no {type(value).__name__}")
     if not depth_left:
         raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict):
+        return [_exact(item, depth_left - 1) for item in value]
+    if not all(isinstance(key, str) for key in value):
         raise InvalidInput("keys of objects must be strings")
-    for child in value.values() if isinstance(value, dict) else value:
-        _check_json(child, depth_left - 1)
+    return {key: _exact(item, depth_left - 1) for key, item in value.items()}
+
+
+def _exact_float(value: float) -> int | float:
+    """No exponents: from 1e16 on, Python would write one."""
+    if not math.isfinite(value):
+        raise InvalidInput(f"JSON has no {value}")
+    return int(value) if abs(value) >= _EXPONENT_FROM else value

@@ -67,8 +67,9 @@ def check_size(canonical: bytes) -> None:
 
 def check_key(text: str, field: str) -> None:
     """C-S API v1.19 "Size limits", restrictions per key. Raises TooLarge, and InvalidInput for
-    U+0000, which the databases that servers use cannot keep in a key.
+    lone surrogates and for U+0000, which the databases that servers use cannot keep in a key.
     """
+    canonical_json.check_text(text)
     if len(text.encode()) > MAX_IDENTIFIER_BYTES:
         raise TooLarge(f"{field} may have {MAX_IDENTIFIER_BYTES} bytes")
     if "\0" in text:

@@ -129,9 +129,10 @@ class RoomFactory:
     def join(self, user: UserID, *, authorised_by: UserID | None = None, **content: Any) -> Event:
         """authorised_by: through whom a restricted room lets the user in; that user's server
         signs as well."""
-        if authorised_by is not None:
-            content["join_authorised_via_users_server"] = authorised_by
-        return self.membership(user, user, "join", **content)
+        if authorised_by is None:
+            return self.membership(user, user, "join", **content)
+        content |= {"membership": "join", "join_authorised_via_users_server": authorised_by}
+        return self.send(user, "m.room.member", content, user, signed_by=[server_of(authorised_by)])
 
     def leave(self, user: UserID) -> Event:
         return self.membership(user, user, "leave")
@@ -180,8 +181,11 @@ class RoomFactory:
         auth_events: Sequence[EventID] | None = None,
         origin_server_ts: int | None = None,
         depth: int | None = None,
+        signed_by: Iterable[ServerName] = (),
     ) -> Event:
-        """Any event. What is None is as an honest server would choose it."""
+        """Any event. What is None is as an honest server would choose it.
+        signed_by: servers beside the sender's.
+        """
         draft = build.Draft(
             room_id=self._room_id_for(event_type),
             sender=sender,
@@ -197,6 +201,8 @@ class RoomFactory:
             origin_server_ts=origin_server_ts,
             depth=depth,
         )
+        for server in signed_by:
+            event = sign_too(event, server)
         return self.append(event)
 
     def append(self, event: Event) -> Event:
@@ -219,7 +225,7 @@ class RoomFactory:
     ) -> Event:
         server = server_of(draft.sender)
         count = len(self.events)
-        event = build.complete(
+        return build.complete(
             draft,
             version=self.version,
             prev_events=prev_events,
@@ -233,8 +239,6 @@ class RoomFactory:
             new_event_id=lambda: EventID(f"${count}:{server}"),
             reference_hashes=self._reference_hashes({*prev_events, *auth_events}),
         )
-        authorising_user = draft.content.get("join_authorised_via_users_server")
-        return event if authorising_user is None else sign_too(event, server_of(authorising_user))
 
     def _room_id_for(self, event_type: str) -> RoomID | None:
         if self.events:
