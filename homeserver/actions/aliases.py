@@ -1,0 +1,143 @@
+"""Names of rooms: local aliases.
+
+Source: C-S API v1.19 "Room aliases".
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from homeserver.actions.lookups import (
+    CREATE,
+    POWER_LEVELS,
+    Lookups,
+    levels_of,
+    member_key,
+    require_member,
+)
+from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from homeserver.events.build import Draft
+from homeserver.events.stored import RoomRecord
+from homeserver.identifiers import RoomAlias, ServerName, parse_room_alias, server_of
+from homeserver.requester import Requester
+from homeserver.rooms.batch import AlsoWrite
+from homeserver.rooms.head import RoomHead
+from homeserver.rooms.preparing import Append
+from homeserver.rooms.writer import RoomWriter
+from homeserver.storage import aliases
+from homeserver.storage.database import Connection, Database
+from homeserver.streams.room_records import RoomRecords
+
+CANONICAL = "m.room.canonical_alias"
+
+
+class Aliases:
+    """Giving rooms names, taking them away, and finding rooms by them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: RoomWriter,
+        lookups: Lookups,
+        rooms: RoomRecords,
+        server_name: ServerName,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._lookups = lookups
+        self._rooms = rooms
+        self._server_name = server_name
+
+    def local(self, text: str) -> RoomAlias:
+        """`name` or `#name:server` as an alias of this server. Raises InvalidInput."""
+        alias = parse_room_alias(text if text.startswith("#") else f"#{text}:{self._server_name}")
+        if server_of(alias) != self._server_name:
+            raise InvalidInput(f"Aliases of this server end in :{self._server_name}.")
+        return alias
+
+    async def resolve(self, text: str) -> RoomRecord:
+        """Raises NotFound for a name that no room has."""
+        async with self._database.connection() as db:
+            room_nid = await aliases.room_of(db, self.local(text))
+        room = None if room_nid is None else await self._rooms.by_nid(room_nid)
+        if room is None or room.deleted_at is not None:
+            raise NotFound(f"No room is called {text}.", kind="room")
+        return room
+
+    async def add(self, by: Requester, room_uuid: UUID, text: str) -> RoomAlias:
+        """Gives a room a further name. Raises Conflict for a name that is taken."""
+        alias = self.local(text)
+        room = await self._lookups.room(room_uuid)
+        await self._check_member(by, room)
+        async with self._database.transaction() as db:
+            await self.claim(alias, room, by)(db)
+        return alias
+
+    async def remove(self, by: Requester, text: str) -> None:
+        """Takes a name away, also where the room shows it. For its creator and room admins."""
+        alias = self.local(text)
+        room = await self.resolve(alias)
+
+        async def delete(db: Connection) -> None:
+            await aliases.delete(db, alias)
+
+        if not await self._remove_shown(by, room, alias, delete):
+            await self._check_may_remove(by, room, alias)
+            async with self._database.transaction() as db:
+                await delete(db)
+
+    def claim(self, alias: RoomAlias | None, room: RoomRecord, by: Requester) -> AlsoWrite:
+        """The row of an alias, for the transaction that makes the room. Raises Conflict there."""
+
+        async def write(db: Connection) -> None:
+            if alias is not None and not await aliases.insert(
+                db, alias, room.room_nid, by.user_nid
+            ):
+                raise Conflict(f"The name {alias} is taken.")
+
+        return write
+
+    async def _check_member(self, by: Requester, room: RoomRecord) -> None:
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            return ()
+
+        await self._writer.append(room, Append(compose=compose, needs=(member_key(by.user_id),)))
+
+    async def _check_may_remove(self, by: Requester, room: RoomRecord, alias: RoomAlias) -> None:
+        async with self._database.connection() as db:
+            if await aliases.creator_of(db, alias) == by.user_nid or by.is_admin:
+                return
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            levels = levels_of(head)
+            if levels.user(by.user_id) < levels.required_for(CANONICAL, is_state=True):
+                raise NotAllowed("Only a room's admins and whoever made a name can remove it.")
+            return ()
+
+        needs = (member_key(by.user_id), CREATE, POWER_LEVELS)
+        await self._writer.append(room, Append(compose=compose, needs=needs))
+
+    async def _remove_shown(
+        self, by: Requester, room: RoomRecord, alias: RoomAlias, delete: AlsoWrite
+    ) -> bool:
+        """Where the room shows the alias, both go in one transaction; False: it does not."""
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            shown = head.event((CANONICAL, ""))
+            if shown is None or shown.content.get("alias") != alias:
+                return ()
+            content = {key: value for key, value in shown.content.items() if key != "alias"}
+            return (
+                Draft(
+                    room_id=room.room_id,
+                    sender=by.user_id,
+                    type=CANONICAL,
+                    state_key="",
+                    content=content,
+                ),
+            )
+
+        request = Append(compose=compose, needs=((CANONICAL, ""),), also=delete)
+        return bool(await self._writer.append(room, request))

@@ -1,0 +1,249 @@
+"""Joining, leaving, adding, inviting, removing, banning; roles.
+
+In a team chat, whom a member adds is in at once: for users of this server the invitation and the
+join that answers it go into the room together. Users of other servers are invited.
+Source: C-S API v1.19 "Room membership".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from homeserver.actions.lookups import (
+    CREATE,
+    JOIN_RULES,
+    POWER_LEVELS,
+    Lookups,
+    levels_of,
+    member_content,
+    member_key,
+    membership_in,
+    no_such_room,
+    require_member,
+)
+from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from homeserver.events.build import Draft
+from homeserver.events.content import PowerLevels, join_rule_of
+from homeserver.events.stored import RoomRecord
+from homeserver.identifiers import ServerName, server_of
+from homeserver.requester import Requester
+from homeserver.rooms.head import RoomHead
+from homeserver.rooms.preparing import Append, Compose
+from homeserver.rooms.writer import RoomWriter
+from homeserver.streams.people import Person
+
+MEMBER = "m.room.member"
+ADMIN_LEVEL = 100
+LEVEL_OF_ROLE = {"admin": ADMIN_LEVEL, "member": 0}
+CHUNK = 20
+"""People who are added in one transaction: about two milliseconds of signing each."""
+
+
+class Membership:
+    """Who is in a room, and as what."""
+
+    def __init__(self, *, writer: RoomWriter, lookups: Lookups, server_name: ServerName) -> None:
+        self._writer = writer
+        self._lookups = lookups
+        self._server_name = server_name
+
+    async def join(self, by: Requester, room_uuid: UUID) -> RoomRecord:
+        """Joins a public room, or answers an invitation; a member's second join changes nothing.
+
+        Raises NotFound for rooms that one is neither invited to nor may find.
+        """
+        room = await self._lookups.room(room_uuid)
+        person = await self._lookups.person(by.user_uuid)
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            membership = membership_in(head, by.user_id)
+            if membership == "join":
+                return ()
+            if membership == "leave" and join_rule_of(head.event(JOIN_RULES)) != "public":
+                raise no_such_room()
+            return (_membership(room, person, person, "join"),)
+
+        await self._append(room, compose, member_key(by.user_id), JOIN_RULES)
+        return room
+
+    async def leave(self, by: Requester, room_uuid: UUID) -> None:
+        """Leaves a room or declines an invitation."""
+        room = await self._lookups.room(room_uuid)
+        person = await self._lookups.person(by.user_uuid)
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            if membership_in(head, by.user_id) not in ("join", "invite", "knock"):
+                raise no_such_room()
+            return (_membership(room, person, person, "leave"),)
+
+        await self._append(room, compose, member_key(by.user_id))
+
+    async def add(self, by: Requester, room_uuid: UUID, users: Sequence[UUID]) -> None:
+        """Makes people members. Raises NotFound for an unknown user, before anybody is added."""
+        room = await self._lookups.room(room_uuid)
+        adder, *people = await self._lookups.people([by.user_uuid, *users])
+        await self.add_people(by, room, adder, people)
+
+    async def add_people(
+        self, by: Requester, room: RoomRecord, adder: Person, people: Sequence[Person]
+    ) -> None:
+        """The same with people who were looked up, some at a time."""
+        for start in range(0, len(people), CHUNK):
+            chunk = people[start : start + CHUNK]
+
+            def compose(head: RoomHead, chunk: Sequence[Person] = chunk) -> Sequence[Draft]:
+                require_member(head, room, by)
+                return [
+                    draft for person in chunk for draft in self._adding(room, head, adder, person)
+                ]
+
+            keys = [member_key(person.user_id) for person in (adder, *chunk)]
+            await self._append(room, compose, *keys)
+
+    async def invite(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
+        """Invites someone, who may then join or decline."""
+        room = await self._lookups.room(room_uuid)
+        inviter, invited = await self._two(by, user)
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            if membership_in(head, invited.user_id) == "join":
+                raise Conflict(f"{invited.name} is a member of this room already.")
+            return (_membership(room, inviter, invited, "invite"),)
+
+        await self._append(room, compose, member_key(by.user_id), member_key(invited.user_id))
+
+    async def remove(
+        self, by: Requester, room_uuid: UUID, user: UUID, reason: str | None = None
+    ) -> None:
+        """Removes a member or takes an invitation back. Oneself: leaves."""
+        if user == by.user_uuid:
+            await self.leave(by, room_uuid)
+            return
+        await self._act_on(by, room_uuid, user, "leave", ("join", "invite", "knock"), reason)
+
+    async def ban(
+        self, by: Requester, room_uuid: UUID, user: UUID, reason: str | None = None
+    ) -> None:
+        """Removes someone for good."""
+        if user == by.user_uuid:
+            raise InvalidInput("You cannot ban yourself.", field="user_id")
+        memberships = ("join", "invite", "knock", "leave")
+        await self._act_on(by, room_uuid, user, "ban", memberships, reason)
+
+    async def unban(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
+        """Lifts a ban; the person may come back where others may."""
+        await self._act_on(by, room_uuid, user, "leave", ("ban",), None)
+
+    async def set_role(self, by: Requester, room_uuid: UUID, user: UUID, role: str) -> None:
+        """Makes a member an admin, or an admin a member."""
+        room = await self._lookups.room(room_uuid)
+        _, person = await self._two(by, user)
+        level = LEVEL_OF_ROLE[role]
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            if membership_in(head, person.user_id) != "join":
+                raise _not_a_member()
+            return _role_change(room, head, by, person, level)
+
+        keys = member_key(by.user_id), member_key(person.user_id), CREATE, POWER_LEVELS
+        await self._append(room, compose, *keys)
+
+    async def _act_on(
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        user: UUID,
+        membership: str,
+        before: Sequence[str],
+        reason: str | None,
+    ) -> None:
+        room = await self._lookups.room(room_uuid)
+        actor, target = await self._two(by, user)
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            if membership_in(head, target.user_id) not in before:
+                raise _not_a_member()
+            return (_membership(room, actor, target, membership, reason),)
+
+        await self._append(room, compose, member_key(by.user_id), member_key(target.user_id))
+
+    async def _two(self, by: Requester, user: UUID) -> tuple[Person, Person]:
+        people = await self._lookups.people([by.user_uuid, user])
+        return people[0], people[-1]
+
+    async def _append(self, room: RoomRecord, compose: Compose, *needs: tuple[str, str]) -> None:
+        await self._writer.append(room, Append(compose=compose, needs=needs))
+
+    def _adding(
+        self, room: RoomRecord, head: RoomHead, adder: Person, person: Person
+    ) -> list[Draft]:
+        membership = membership_in(head, person.user_id)
+        if membership == "join":
+            return []
+        drafts = []
+        if membership != "invite":
+            drafts.append(_membership(room, adder, person, "invite"))
+        if server_of(person.user_id) == self._server_name:
+            drafts.append(_membership(room, person, person, "join"))
+        return drafts
+
+
+def _membership(
+    room: RoomRecord, actor: Person, target: Person, membership: str, reason: str | None = None
+) -> Draft:
+    content: dict[str, Any] = dict(member_content(target, membership))
+    if membership == "invite" and room.kind == "direct":
+        content["is_direct"] = True
+    if reason:
+        content["reason"] = reason
+    return Draft(
+        room_id=room.room_id,
+        sender=actor.user_id,
+        type=MEMBER,
+        state_key=target.user_id,
+        content=content,
+    )
+
+
+def _role_change(
+    room: RoomRecord, head: RoomHead, by: Requester, person: Person, level: int
+) -> Sequence[Draft]:
+    levels = levels_of(head)
+    if levels.is_creator(person.user_id) and room.version.privileged_creators:
+        if level == ADMIN_LEVEL:
+            return ()
+        raise NotAllowed("Who created a room stays its admin.")
+    event = head.event(POWER_LEVELS)
+    content = dict(event.content) if event is not None else _first_levels(head, levels)
+    users = dict(content.get("users", {}))
+    if users.get(person.user_id, content.get("users_default", 0)) == level:
+        return ()
+    users[person.user_id] = level
+    if not room.version.privileged_creators and ADMIN_LEVEL not in users.values():
+        raise Conflict("A room needs an admin: make somebody else one first.")
+    content["users"] = users
+    return (
+        Draft(
+            room_id=room.room_id,
+            sender=by.user_id,
+            type="m.room.power_levels",
+            state_key="",
+            content=content,
+        ),
+    )
+
+
+def _first_levels(head: RoomHead, levels: PowerLevels) -> dict[str, Any]:
+    """What holds without a power levels event, written down."""
+    create = head.event(CREATE)
+    assert create is not None
+    if create.version.privileged_creators:
+        return {}
+    return {"users": {create.sender: levels.user(create.sender)}}
+
+
+def _not_a_member() -> NotFound:
+    return NotFound("This person is not in this room.", kind="user")

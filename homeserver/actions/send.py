@@ -1,0 +1,240 @@
+"""Messages, edits, reactions and their deletion.
+
+Source: C-S API v1.19 "Instant Messaging", "Event replacements", "Event annotations and reactions",
+"Threading", "Redactions".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from homeserver.actions.lookups import (
+    CREATE,
+    POWER_LEVELS,
+    Lookups,
+    levels_of,
+    member_key,
+    no_such_message,
+    require_member,
+)
+from homeserver.actions.transactions import Sent, Transactions, sent
+from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
+from homeserver.events.build import Draft
+from homeserver.events.stored import RoomRecord, StoredEvent
+from homeserver.identifiers import EventID
+from homeserver.messages import (
+    MESSAGE_TYPE,
+    REACTION_TYPE,
+    REDACTION_TYPE,
+    edit_content,
+    reaction_content,
+    text_content,
+    thread_of,
+)
+from homeserver.requester import Requester
+from homeserver.rooms.batch import Origin
+from homeserver.rooms.head import RoomHead
+from homeserver.rooms.preparing import Append, Compose
+from homeserver.rooms.writer import RoomWriter
+from homeserver.storage import events, relations
+from homeserver.storage.database import Database
+
+MAX_REACTION_CHARS = 100
+
+
+class Send:
+    """What members say in rooms."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: RoomWriter,
+        lookups: Lookups,
+        transactions: Transactions,
+        max_message_bytes: int,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._lookups = lookups
+        self._transactions = transactions
+        self._max_message_bytes = max_message_bytes
+
+    async def message(
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        text: str,
+        *,
+        reply_to: UUID | None = None,
+        thread: UUID | None = None,
+        ref: str | None = None,
+    ) -> Sent:
+        """Says something. Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable."""
+        self._check_text(text)
+        room = await self._lookups.room(room_uuid)
+        content = text_content(
+            text,
+            reply_to=await self._related(room, reply_to, "reply_to"),
+            thread=await self._thread_root(room, thread),
+        )
+        return await self._append(by, room, MESSAGE_TYPE, content, ref)
+
+    async def edit(
+        self, by: Requester, message: UUID, text: str, *, ref: str | None = None
+    ) -> Sent:
+        """Puts another text in the place of an own message's."""
+        self._check_text(text)
+        target, room = await self._lookups.message(message)
+        if not target.facts.is_message or target.event.type != MESSAGE_TYPE:
+            raise no_such_message()
+        if target.event.sender != by.user_id:
+            await self._check_member(by, room)
+            raise NotAllowed("You can only edit your own messages.")
+        content = edit_content(text, target.event.event_id)
+        return await self._append(by, room, MESSAGE_TYPE, content, ref)
+
+    async def react(
+        self, by: Requester, message: UUID, key: str, *, ref: str | None = None
+    ) -> Sent:
+        """Adds a reaction; the same one twice is the same one."""
+        _check_reaction(key)
+        target, room = await self._lookups.message(message)
+        if not target.facts.is_message:
+            raise no_such_message()
+        await self._check_member(by, room)
+        existing = await self._reaction(by, message, key)
+        if existing is not None:
+            return sent(room, existing)
+        content = reaction_content(key, target.event.event_id)
+        return await self._append(by, room, REACTION_TYPE, content, ref)
+
+    async def unreact(
+        self, by: Requester, message: UUID, key: str, *, ref: str | None = None
+    ) -> Sent:
+        """Takes an own reaction back. Raises NotFound if there is none."""
+        target, room = await self._lookups.message(message)
+        await self._check_member(by, room)
+        existing = await self._reaction(by, target.facts.uuid, key)
+        if existing is None:
+            raise NotFound("You have not reacted with this.", kind="reaction")
+        return await self._redact(by, room, existing, ref)
+
+    async def delete(self, by: Requester, message: UUID, *, ref: str | None = None) -> Sent:
+        """Deletes an own message, or anybody's if one's role allows it."""
+        target, room = await self._lookups.message(message)
+        if target.event.is_state:
+            raise no_such_message()
+        return await self._redact(by, room, target, ref)
+
+    async def _append(
+        self,
+        by: Requester,
+        room: RoomRecord,
+        event_type: str,
+        content: dict[str, Any],
+        ref: str | None,
+    ) -> Sent:
+        draft = Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=content)
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            return (draft,)
+
+        return await self._commit(by, room, compose, ref)
+
+    async def _redact(
+        self, by: Requester, room: RoomRecord, target: StoredEvent, ref: str | None
+    ) -> Sent:
+        draft = Draft(
+            room_id=room.room_id,
+            sender=by.user_id,
+            type=REDACTION_TYPE,
+            content={},
+            redacts=target.event.event_id,
+        )
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            _check_redaction(head, by, target)
+            return (draft,)
+
+        return await self._commit(by, room, compose, ref, target=target)
+
+    async def _commit(
+        self,
+        by: Requester,
+        room: RoomRecord,
+        compose: Compose,
+        ref: str | None,
+        *,
+        target: StoredEvent | None = None,
+    ) -> Sent:
+        needs = (member_key(by.user_id), CREATE, POWER_LEVELS)
+
+        async def append(origin: Origin) -> Sent:
+            request = Append(compose=compose, needs=needs, origin=origin, target=target)
+            (stored,) = await self._writer.append(room, request)
+            return sent(room, stored)
+
+        txn_id = None if ref is None else f"n:{ref}"
+        return await self._transactions.once(by, txn_id, append)
+
+    async def _check_member(self, by: Requester, room: RoomRecord) -> None:
+        """What every append checks, before anything is told about the message."""
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            return ()
+
+        await self._writer.append(room, Append(compose=compose, needs=(member_key(by.user_id),)))
+
+    async def _reaction(self, by: Requester, message: UUID, key: str) -> StoredEvent | None:
+        async with self._database.connection() as db:
+            nid = await relations.reaction_nid(db, message, by.user_nid, key)
+            return None if nid is None else (await events.by_nids(db, [nid])).get(nid)
+
+    async def _related(self, room: RoomRecord, uuid: UUID | None, field: str) -> EventID | None:
+        """The event ID of a message of the same room."""
+        if uuid is None:
+            return None
+        target = await self._message_of_room(room, uuid, field)
+        return target.event.event_id
+
+    async def _thread_root(self, room: RoomRecord, uuid: UUID | None) -> EventID | None:
+        """A message of a thread stands for the thread, for threads do not nest."""
+        if uuid is None:
+            return None
+        target = await self._message_of_room(room, uuid, "thread_id")
+        return thread_of(target.event) or target.event.event_id
+
+    async def _message_of_room(self, room: RoomRecord, uuid: UUID, field: str) -> StoredEvent:
+        target, its_room = await self._lookups.message(uuid)
+        if its_room.room_nid != room.room_nid or not target.facts.is_message:
+            raise InvalidInput(f"{field} is not a message of this room.", field=field)
+        return target
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
+            raise InvalidInput("A message needs text.", field="content")
+        if "\0" in text:
+            raise InvalidInput("A message cannot contain NUL characters.", field="content")
+        if len(text.encode("utf-8", "replace")) > self._max_message_bytes:
+            raise TooLarge(f"A message has at most {self._max_message_bytes} bytes of text.")
+
+
+def _check_reaction(key: str) -> None:
+    if not key.strip() or "\0" in key or len(key) > MAX_REACTION_CHARS:
+        raise InvalidInput(
+            f"A reaction is an emoji or a text of at most {MAX_REACTION_CHARS} characters.",
+            field="key",
+        )
+
+
+def _check_redaction(head: RoomHead, by: Requester, target: StoredEvent) -> None:
+    """C-S API v1.19 "Redactions": own events, or those of others with the level `redact`."""
+    if target.event.sender == by.user_id:
+        return
+    levels = levels_of(head)
+    if levels.user(by.user_id) < levels.redact:
+        raise NotAllowed("Your role in this room lets you delete your own messages only.")

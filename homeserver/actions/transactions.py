@@ -1,0 +1,110 @@
+"""Transaction IDs: a session that repeats a request gets the first answer, and nothing twice.
+
+Source: C-S API v1.19 "Transaction identifiers"; the native `ref` is the same thing.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from homeserver.errors import InvalidInput, Unavailable
+from homeserver.events.stored import RoomRecord, StoredEvent
+from homeserver.identifiers import EventID
+from homeserver.requester import Requester
+from homeserver.rooms.batch import Origin
+from homeserver.storage import events
+from homeserver.storage.database import Database
+
+REMEMBERED = 20_000
+MAX_TXN_ID_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event that is committed. position: in the stream of events."""
+
+    message_uuid: UUID
+    room_uuid: UUID
+    event_id: EventID
+    created_at_ms: int
+    position: int
+
+
+def sent(room: RoomRecord, stored: StoredEvent) -> Sent:
+    assert stored.facts.position is not None
+    return Sent(
+        stored.facts.uuid,
+        room.uuid,
+        stored.event.event_id,
+        stored.event.origin_server_ts,
+        stored.facts.position,
+    )
+
+
+SendOnce = Callable[[Origin], Awaitable[Sent]]
+RoomOf = Callable[[int], Awaitable[RoomRecord | None]]
+
+
+class Transactions:
+    """Answers of the last transactions in memory; the database knows all of them."""
+
+    def __init__(self, *, database: Database, room_of: RoomOf) -> None:
+        self._database = database
+        self._room_of = room_of
+        self._answers: OrderedDict[tuple[int, str], asyncio.Future[Sent]] = OrderedDict()
+
+    async def once(self, by: Requester, txn_id: str | None, send: SendOnce) -> Sent:
+        """Sends, or returns what was sent with this transaction ID by the same session.
+
+        txn_id: with its scope in front; None: no protection. Raises what `send` raises.
+        """
+        if txn_id is None:
+            return await send(Origin(by.session_nid))
+        if len(txn_id) > MAX_TXN_ID_CHARS or "\0" in txn_id:
+            raise InvalidInput("This is not a usable transaction ID.", field="ref")
+        key = by.session_nid, txn_id
+        answer = self._answers.get(key)
+        if answer is not None:
+            return await self._repeated(answer)
+        return await self._first(key, send)
+
+    async def _repeated(self, answer: "asyncio.Future[Sent]") -> Sent:
+        await asyncio.wait([answer])
+        if answer.cancelled():
+            raise Unavailable("The first request was cut off; please try again.")
+        return answer.result()
+
+    async def _first(self, key: tuple[int, str], send: SendOnce) -> Sent:
+        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+        self._answers[key] = answer
+        try:
+            result = await self._send(key, send)
+        except BaseException:
+            del self._answers[key]
+            answer.cancel()
+            raise
+        answer.set_result(result)
+        if len(self._answers) > REMEMBERED:
+            self._forget_oldest()
+        return result
+
+    async def _send(self, key: tuple[int, str], send: SendOnce) -> Sent:
+        session_nid, txn_id = key
+        try:
+            return await send(Origin(session_nid, txn_id))
+        except asyncpg.UniqueViolationError:
+            async with self._database.connection() as db:
+                stored = await events.by_transaction(db, session_nid, txn_id)
+        room = None if stored is None else await self._room_of(stored.facts.room_nid)
+        if stored is None or room is None:
+            raise Unavailable("Please try again.")
+        return sent(room, stored)
+
+    def _forget_oldest(self) -> None:
+        key, answer = next(iter(self._answers.items()))
+        if answer.done():
+            del self._answers[key]

@@ -1,0 +1,92 @@
+"""Table `memberships`, read: who is in which room now. `room_state` writes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.events.stored import RoomRecord
+from homeserver.identifiers import ServerName, UserID
+from homeserver.storage.database import Connection
+from homeserver.storage.rooms import COLUMNS, room_record
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user's place in a room."""
+
+    user_nid: int
+    user_id: UserID
+    membership: str
+
+
+async def of_room(
+    db: Connection, room_nid: int, memberships: Sequence[str], *, after: int = 0, limit: int
+) -> list[Member]:
+    """Members in the order of their numbers, after one of them."""
+    rows = await db.fetch(
+        "SELECT m.user_nid, u.user_id, m.membership"
+        " FROM memberships m JOIN users u USING (user_nid)"
+        " WHERE m.room_nid = $1 AND m.membership = ANY($2) AND m.user_nid > $3"
+        " ORDER BY m.user_nid LIMIT $4",
+        room_nid,
+        list(memberships),
+        after,
+        limit,
+    )
+    return [Member(row["user_nid"], UserID(row["user_id"]), row["membership"]) for row in rows]
+
+
+async def local_of_room(
+    db: Connection, room_nid: int, memberships: Sequence[str], server: ServerName, *, limit: int
+) -> list[UserID]:
+    """Users of one server in a room, some of them."""
+    rows = await db.fetch(
+        "SELECT u.user_id FROM memberships m JOIN users u USING (user_nid)"
+        " WHERE m.room_nid = $1 AND m.membership = ANY($2)"
+        " AND substr(u.user_id, strpos(u.user_id, ':') + 1) = $3 LIMIT $4",
+        room_nid,
+        list(memberships),
+        server,
+        limit,
+    )
+    return [UserID(row["user_id"]) for row in rows]
+
+
+async def uuids_of_room(
+    db: Connection, room_nid: int, memberships: Sequence[str]
+) -> frozenset[UUID]:
+    """Everybody with one of these memberships, by native UUID."""
+    rows = await db.fetch(
+        "SELECT u.uuid FROM memberships m JOIN users u USING (user_nid)"
+        " WHERE m.room_nid = $1 AND m.membership = ANY($2)",
+        room_nid,
+        list(memberships),
+    )
+    return frozenset(row["uuid"] for row in rows)
+
+
+async def rooms_of(db: Connection, user_nid: int, membership: str) -> list[int]:
+    """Numbers of the rooms where the user has this membership; deleted rooms are left out."""
+    rows = await db.fetch(
+        "SELECT m.room_nid FROM memberships m JOIN rooms r USING (room_nid)"
+        " WHERE m.user_nid = $1 AND m.membership = $2 AND r.deleted_at IS NULL",
+        user_nid,
+        membership,
+    )
+    return [row["room_nid"] for row in rows]
+
+
+async def direct_room(db: Connection, one: int, other: int) -> RoomRecord | None:
+    """The direct room in which both users are, the oldest if there are several."""
+    columns = ", ".join(f"r.{column}" for column in COLUMNS.split(", "))
+    row = await db.fetchrow(
+        f"SELECT {columns} FROM rooms r JOIN memberships a USING (room_nid)"
+        " JOIN memberships b USING (room_nid)"
+        " WHERE r.kind = 'direct' AND r.deleted_at IS NULL"
+        " AND a.user_nid = $1 AND a.membership = 'join'"
+        " AND b.user_nid = $2 AND b.membership IN ('join', 'invite')"
+        " ORDER BY r.room_nid LIMIT 1",
+        one,
+        other,
+    )
+    return None if row is None else room_record(row)
