@@ -31,7 +31,7 @@ from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed
 from homeserver.events.build import Draft
 from homeserver.events.content import history_visibility_of, join_rule_of
-from homeserver.events.room_version import ROOM_VERSIONS
+from homeserver.events.room_version import ROOM_VERSIONS, RoomVersion
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomID, ServerName, StateKey, UserID
 from homeserver.requester import Requester
@@ -182,9 +182,7 @@ class RoomSettings:
             join = member_content(creator, "join")
             return [
                 state_draft(room_id, by.user_id, "m.room.member", join, by.user_id),
-                *_carried_drafts(
-                    room_id, by.user_id, carried, privileged=version.privileged_creators
-                ),
+                *_carried_drafts(room_id, by.user_id, carried, version),
             ]
 
         create: dict[str, Any] = {
@@ -324,9 +322,9 @@ def _wanted(changes: Changes) -> Iterator[tuple[StateKey, dict[str, Any]]]:
 def _differs(head: RoomHead, key: StateKey, content: dict[str, Any]) -> bool:
     event = head.event(key)
     if key == JOIN_RULES:
-        return join_rule_of(event) != content["join_rule"]
+        return bool(join_rule_of(event) != content["join_rule"])
     if key == _VISIBILITY:
-        return history_visibility_of(event) != content["history_visibility"]
+        return bool(history_visibility_of(event) != content["history_visibility"])
     return (event.content if event is not None else {}) != content
 
 
@@ -341,14 +339,12 @@ def _carried_drafts(
     room_id: RoomID,
     sender: UserID,
     carried: Sequence[tuple[StateKey, dict[str, Any]]],
-    *,
-    privileged: bool,
+    version: RoomVersion,
 ) -> Iterator[Draft]:
     for key, content in carried:
-        if key == POWER_LEVELS and privileged:
+        if key == POWER_LEVELS and version.privileged_creators:
             # Room v12 auth rule 10.4: creators are not listed among the users.
-            users = {
-                name: level for name, level in content.get("users", {}).items() if name != sender
-            }
+            users = dict(content.get("users", {}))
+            users.pop(sender, None)
             content["users"] = users
         yield state_draft(room_id, sender, key[0], content)

@@ -11,11 +11,13 @@ from secrets import token_urlsafe
 
 from homeserver.errors import Unavailable
 from homeserver.events.build import Draft
+from homeserver.events.event import Event
 from homeserver.events.room_version import RoomVersion
 from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.identifiers import EventID, RoomID, ServerName, native_uuid
 from homeserver.rooms.batch import AlsoWrite, Item
 from homeserver.rooms.committer import Committer, Stale
+from homeserver.rooms.head import RoomHead
 from homeserver.rooms.heads import CachedHead, Heads
 from homeserver.rooms.nids import EventNids
 from homeserver.rooms.preparing import (
@@ -88,13 +90,12 @@ class RoomWriter:
         also: Callable[[RoomRecord], AlsoWrite] | None = None,
     ) -> RoomRecord:
         """Makes a room of a create event and the drafts that follow it, in one transaction."""
-        async with self._database.connection() as db:
-            room_nid = await rooms.reserve_nid(db)
         if not version.room_id_is_create_hash:
             create = replace(create, room_id=RoomID(f"!{token_urlsafe(14)}:{self._server_name}"))
+        async with self._database.connection() as db:
+            room_nid = await rooms.reserve_nid(db)
         head = nothing_known(EMPTY_HEAD, needed_keys([create], version))
-        await self._people.ensure({create.sender})
-        # Built once only to learn the room ID, which from version 12 on is its hash.
+        # From room version 12 on, the room ID is the hash of the create event.
         first = self._preparing.event(version, head, create)
         room = RoomRecord(
             room_nid=room_nid,
@@ -106,12 +107,30 @@ class RoomWriter:
             created_at=first.origin_server_ts,
         )
         drafts = [create, *compose(room.room_id)]
-        await self._at_hand(drafts)
         head = nothing_known(EMPTY_HEAD, needed_keys(drafts, version))
-        item = self._preparing.new_room(room, head, first, drafts[1:])
-        item.also = None if also is None else also(room)
-        await self._commit(room, self._heads.begin(room, item.head), item)
+        await self._begin(room, head, first, drafts, None if also is None else also(room))
         return room
+
+    async def _begin(
+        self,
+        room: RoomRecord,
+        head: RoomHead,
+        create: Event,
+        drafts: Sequence[Draft],
+        also: AlsoWrite | None,
+    ) -> None:
+        alone = False
+        for _ in range(MAX_ATTEMPTS):
+            await self._at_hand(drafts)
+            item = self._preparing.new_room(room, head, create, drafts[1:])
+            item.also, item.alone = also, alone
+            try:
+                await self._commit(room, self._heads.begin(room, item.head), item)
+            except Stale as stale:
+                alone = stale.alone
+            else:
+                return
+        raise Unavailable("The server is too busy; please try again.")
 
     async def _commit(
         self, room: RoomRecord, cached: CachedHead, item: Item
