@@ -1,0 +1,108 @@
+"""Everything about accounts, built once: for the server and for the command line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from homeserver.access_tokens import AccessTokens
+from homeserver.actions.account_upkeep import AccountUpkeep
+from homeserver.actions.accounts_admin import AccountsAdmin
+from homeserver.actions.login import Login
+from homeserver.actions.profile import Profile
+from homeserver.actions.registration import Registration
+from homeserver.actions.sightings import Sightings
+from homeserver.actions.tokens import Announce, RandomBytes, Tokens
+from homeserver.clock import Clock
+from homeserver.config import AuthConfig
+from homeserver.identifiers import ServerName
+from homeserver.passwords import Passwords
+from homeserver.storage.database import Database
+from homeserver.views.sessions import Sessions
+from homeserver.views.users import Users
+
+_MS_OF_A_DAY = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The actions and views of accounts. `upkeep.run` is a task for as long as a server runs."""
+
+    access_tokens: AccessTokens
+    passwords: Passwords
+    tokens: Tokens
+    registration: Registration
+    login: Login
+    profile: Profile
+    admin: AccountsAdmin
+    sightings: Sightings
+    upkeep: AccountUpkeep
+    sessions: Sessions
+    users: Users
+
+
+def build_accounts(
+    *,
+    settings: AuthConfig,
+    server_name: ServerName,
+    jwt_secret: bytes,
+    database: Database,
+    announce: Announce,
+    status_of: Callable[[int], str],
+    clock: Clock,
+    random_bytes: RandomBytes,
+) -> Accounts:
+    """announce: tells listeners of a topic, as `Bus.announce` does.
+    status_of: the presence of a user, by user_nid.
+    """
+    access_tokens = AccessTokens(
+        secret=jwt_secret,
+        server_name=server_name,
+        lifetime_s=settings.access_token_ttl_seconds,
+        clock=clock,
+    )
+    passwords = Passwords(settings=settings, random_bytes=random_bytes)
+    tokens = Tokens(
+        database=database,
+        access_tokens=access_tokens,
+        announce=announce,
+        clock=clock,
+        random_bytes=random_bytes,
+        refresh_ttl_ms=settings.refresh_token_ttl_days * _MS_OF_A_DAY,
+    )
+    registration = Registration(
+        database=database,
+        passwords=passwords,
+        tokens=tokens,
+        policy=settings.registration,
+        server_name=server_name,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    sightings = Sightings(database=database, clock=clock)
+    return Accounts(
+        access_tokens=access_tokens,
+        passwords=passwords,
+        tokens=tokens,
+        registration=registration,
+        login=Login(
+            database=database,
+            passwords=passwords,
+            tokens=tokens,
+            announce=announce,
+            server_name=server_name,
+            clock=clock,
+        ),
+        profile=Profile(database=database, announce=announce, clock=clock),
+        admin=AccountsAdmin(
+            database=database,
+            registration=registration,
+            passwords=passwords,
+            tokens=tokens,
+            announce=announce,
+            server_name=server_name,
+            clock=clock,
+        ),
+        sightings=sightings,
+        upkeep=AccountUpkeep(sightings=sightings, tokens=tokens, registration=registration),
+        sessions=Sessions(database=database, clock=clock),
+        users=Users(database=database, status_of=status_of),
+    )
