@@ -41,6 +41,13 @@ def prepare_data_dir(data_dir: Path) -> None:
     _refuse_foreign(data_dir, status)
 
 
+def belong_to_data_dir(path: Path, *, data_dir: Path) -> None:
+    """Give what root made in an ordinary account's data directory to that account."""
+    if os.geteuid() == 0:
+        owner = data_dir.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 class DataDirLock:
     """A lock on the data directory: one server, or any number of tools that need it stopped.
 
@@ -88,9 +95,11 @@ class DataDirLock:
         # O_NOFOLLOW: the server may run as root, and must not write through somebody's link.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            return os.open(self._path, flags, 0o600)
+            fd = os.open(self._path, flags, 0o600)
+            belong_to_data_dir(self._path, data_dir=self._data_dir)
         except OSError as error:
             raise DataDirError(f"{self._path} cannot be opened: {error.strerror}.") from error
+        return fd
 
     def _in_use(self, pid: int | None) -> str:
         who = "Another process" if pid is None else f"Process {pid}"

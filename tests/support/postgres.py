@@ -52,7 +52,11 @@ def shared_postgres(directory: Path) -> Iterator[str]:
 async def fresh_database(dsn: str, *, template: str | None = TEMPLATE) -> AsyncIterator[str]:
     """The DSN of a database of its own: migrated, or empty with template None."""
     name = f"test_{uuid4().hex}"
-    await _administer(dsn, f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} OWNER foyer")
+    # Copying files is four times as fast as writing the copy to the log, without fsync.
+    await _administer(
+        dsn,
+        f"CREATE DATABASE {name} TEMPLATE {template or 'template0'} OWNER foyer STRATEGY file_copy",
+    )
     try:
         yield with_database(dsn, name)
     finally:

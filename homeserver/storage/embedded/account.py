@@ -40,7 +40,7 @@ def choose_account(*, data_dir: Path, cluster: Path) -> Account:
     """
     if os.geteuid() != 0:
         return Account(uid=os.geteuid(), gid=os.getegid(), borrowed=False)
-    if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
+    if cluster.exists() and (owner := cluster.lstat()).st_uid != 0:
         return Account(uid=owner.st_uid, gid=owner.st_gid, borrowed=True)
     named = _named_owner(data_dir) or _nobody()
     return Account(uid=named.pw_uid, gid=named.pw_gid, borrowed=True)

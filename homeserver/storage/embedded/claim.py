@@ -15,6 +15,7 @@ _POLL_S = 0.02
 _UNASKED_S = 0.5
 _CRASH_STOP_S = 10.0
 _KILLED_S = 5.0
+_UNSEEN_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +37,8 @@ async def claim(cluster: Cluster, *, grace_s: float) -> int:
         (signal.SIGKILL, _KILLED_S),
     )
     for number, patience_s in attempts:
-        await asyncio.to_thread(_tell, cluster, number)
-        lock = await _lock_within(cluster, patience_s)
+        told = await asyncio.to_thread(_tell, cluster, number)
+        lock = await _lock_within(cluster, patience_s if told else _UNSEEN_S)
         if lock is not None:
             return lock
     raise EmbeddedPostgresError(
@@ -55,17 +56,19 @@ async def _lock_within(cluster: Cluster, patience_s: float) -> int | None:
     return None
 
 
-def _tell(cluster: Cluster, number: signal.Signals) -> None:
-    """Tell the postmaster, or, without one or to kill, all of its processes.
+def _tell(cluster: Cluster, number: signal.Signals) -> bool:
+    """Tell the postmaster, or, without one or to kill, all of its processes; whether there are any.
 
     Source: PostgreSQL 18, "Shutting Down the Server".
     """
     postmaster = cluster.postmaster()
     if postmaster is not None and number != signal.SIGKILL:
         _signal(postmaster, number)
-        return
-    for pid in cluster.processes():
+        return True
+    processes = cluster.processes()
+    for pid in processes:
         _signal(pid, signal.SIGKILL if number == signal.SIGKILL else signal.SIGQUIT)
+    return bool(processes)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

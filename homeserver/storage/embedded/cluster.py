@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeserver.storage.data_dir import belong_to_data_dir
 from homeserver.storage.embedded.account import Account
 from homeserver.storage.embedded.binaries import MAJOR_VERSION
 from homeserver.storage.embedded.failure import EmbeddedPostgresError
@@ -46,6 +47,12 @@ class Cluster:
         return self.data_dir / "postgres.new"
 
     def exists(self) -> bool:
+        """Whether there is one. Raises EmbeddedPostgresError for a link: root would follow it."""
+        if self.path.is_symlink():
+            raise EmbeddedPostgresError(
+                f"{self.path} is a link, but must be a directory: link or mount the whole data "
+                "directory instead."
+            )
         return self.path.exists()
 
     def prepare(self, account: Account) -> None:
@@ -78,22 +85,18 @@ class Cluster:
 
     def try_lock(self) -> int | None:
         """The lock as an open file, to be inherited and closed, or None while Postgres runs."""
-        fd = os.open(
-            self.data_dir / "postgres.lock",
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-            0o600,
-        )
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return fd
+        path = self.data_dir / "postgres.lock"
+        fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        belong_to_data_dir(path, data_dir=self.data_dir)
+        return fd if _lock(fd, fcntl.LOCK_EX) else None
 
     def in_use(self) -> bool:
         """Whether any Postgres process uses it now."""
-        fd = self.try_lock()
-        if fd is None:
+        try:
+            fd = os.open(self.data_dir / "postgres.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        if not _lock(fd, fcntl.LOCK_SH):
             return True
         os.close(fd)
         return False
@@ -159,6 +162,16 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, kind: int) -> bool:
+    """Take the lock if it is free; else close the file."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return False
+    return True
 
 
 def _tail(path: Path) -> list[str]:

@@ -66,9 +66,15 @@ def main(arguments: list[str]) -> NoReturn:
 def _become(uid: int, gid: int, *, program: str) -> None:
     """Change to the account for good, with no more capabilities than reaching `program` takes."""
     _call(_libc.prctl, _PR_SET_KEEPCAPS, 1, 0, 0, 0)
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    try:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise PermissionError(
+            f"this root may not become user id {uid}: give it the capabilities SETUID, SETGID, "
+            "CHOWN and KILL, or run Foyer as an ordinary account"
+        ) from error
     if _reaches(program):
         _write_capabilities(_CapabilitySets(0, 0, 0))
         return

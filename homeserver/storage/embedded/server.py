@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,6 +39,7 @@ _INITDB_ARGUMENTS = (
     "--locale=C",
     "--auth-local=trust",  # whoever may reach the socket: see socket_dir.py
     "--auth-host=reject",
+    "--sync-method=syncfs",  # one call where fsync takes a thousand
     "--no-instructions",
 )
 
@@ -48,6 +50,7 @@ _CONNECT_TIMEOUT_S = 60.0
 _PRUNE_EVERY_S = 15.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+_STEADY_S = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -177,45 +180,65 @@ class EmbeddedPostgres:
         report_at = clock() + _REPORT_EVERY_S
         while not self._cluster.is_ready(running.pid):
             if running.has_ended():
-                lines = (*running.last_lines(), *self._cluster.log_tail())
-                raise explain("Postgres could not be started", lines)
+                raise explain("Postgres could not be started", self._last_words(running))
             if clock() > report_at:
                 log.info("Postgres is still starting", last_words=self._cluster.log_tail()[-1:])
                 report_at = clock() + _REPORT_EVERY_S
             await asyncio.sleep(_POLL_S)
 
+    def _last_words(self, running: Running) -> list[str]:
+        """What a server that ended wrote last: in the log, or before it opened that."""
+        lines = running.last_lines()
+        if any("redirecting log output" in line for line in lines):
+            return self._cluster.log_tail() + lines
+        return lines
+
     async def _keep_running(self) -> None:
+        pause_s = 0.0
         while True:
-            if self._running is not None:
-                await self._until_it_ends(self._running)
-            await self._begin_again()
+            if await self._lives_long():
+                pause_s = 0.0
+            await asyncio.sleep(pause_s)
+            pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+            await self._try_to_begin(next_attempt_s=pause_s)
 
-    async def _until_it_ends(self, running: Running) -> None:
-        while not await running.ends_within(_PRUNE_EVERY_S):
+    async def _lives_long(self) -> bool:
+        """Wait for the end of the server that runs, if one does; whether it had been steady."""
+        if self._running is None:
+            return False
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while not await self._running.ends_within(_PRUNE_EVERY_S):
             await asyncio.to_thread(self._cluster.prune_log)
-        log.error("Postgres has ended and is started again", status=running.process.returncode)
-        running.forget()
+        log.error(
+            "Postgres has ended and is started again",
+            status=self._running.process.returncode,
+            last_words=self._last_words(self._running)[-3:],
+        )
+        self._running.forget()
         self._running = None
+        return clock() - began > _STEADY_S
 
-    async def _begin_again(self) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while self._running is None:
-            try:
-                await self._begin()
-            except (EmbeddedPostgresError, DataDirError) as error:
-                # The sentence is the whole story: a traceback at each attempt would bury it.
-                log.error("Postgres is still away", reason=str(error), next_attempt_s=pause_s)  # noqa: TRY400
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        log.info("Postgres is back")
+    async def _try_to_begin(self, *, next_attempt_s: float) -> None:
+        try:
+            await self._begin()
+        except (EmbeddedPostgresError, DataDirError) as error:
+            # The sentence is the whole story: a traceback at each attempt would bury it.
+            log.error("Postgres is still away", reason=str(error), next_attempt_s=next_attempt_s)  # noqa: TRY400
+        else:
+            log.info("Postgres is back")
 
 
 def running_dsn(data_dir: Path) -> str | None:
-    """The DSN of the server that runs on this data directory now, or None. For tools."""
+    """The DSN of the server that runs on this data directory now, or None. For tools.
+
+    Raises EmbeddedPostgresError when the data directory is not open to who runs the tool.
+    """
     data_dir = data_dir.absolute()
-    if not data_dir.is_dir() or not Cluster(data_dir).in_use():
-        return None
-    directory = find_socket_dir(data_dir)
+    with plain_errors("The data directory could not be read"):
+        if not data_dir.is_dir() or not Cluster(data_dir).in_use():
+            return None
+        directory = find_socket_dir(data_dir)
     if directory is None or not _is_listening(socket_path(directory)):
         return None
     return _dsn(directory)
@@ -234,10 +257,24 @@ async def _end(running: Running, *, grace_s: float) -> None:
 
 
 async def _ensure_database(socket_dir: Path) -> None:
-    """The role and the database that Foyer uses.
+    """The role and the database that Foyer uses. Raises EmbeddedPostgresError.
 
     The role is no superuser, so an injected statement cannot read or write files or run programs.
     """
+    try:
+        async with _superuser(socket_dir) as connection:
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", _ROLE):
+                await connection.execute(f"CREATE ROLE {_ROLE} LOGIN IN ROLE pg_monitor")
+            if not await connection.fetchval(
+                "SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE
+            ):
+                await connection.execute(f"CREATE DATABASE {_DATABASE} OWNER {_ROLE}")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise explain("Postgres could not be started", [str(error) or repr(error)]) from error
+
+
+@asynccontextmanager
+async def _superuser(socket_dir: Path) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(
         host=str(socket_dir),
         port=PORT,
@@ -246,10 +283,7 @@ async def _ensure_database(socket_dir: Path) -> None:
         timeout=_CONNECT_TIMEOUT_S,
     )
     try:
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", _ROLE):
-            await connection.execute(f"CREATE ROLE {_ROLE} LOGIN IN ROLE pg_monitor")
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE):
-            await connection.execute(f"CREATE DATABASE {_DATABASE} OWNER {_ROLE}")
+        yield connection
     finally:
         await connection.close()
 

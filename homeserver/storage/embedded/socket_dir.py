@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from homeserver.storage.data_dir import belong_to_data_dir
 from homeserver.storage.embedded.account import Account
 from homeserver.storage.embedded.cluster import short_name
 from homeserver.storage.embedded.failure import EmbeddedPostgresError
@@ -35,11 +36,11 @@ def prepare_socket_dir(*, data_dir: Path, account: Account) -> Path:
     """
     outer = data_dir / _IN_DATA_DIR
     if _fits(outer):
-        _make_private(outer)
+        _make_private(outer, data_dir=data_dir)
         (data_dir / _RECORD).unlink(missing_ok=True)
     else:
         outer = _recorded(data_dir, {os.geteuid()}) or _make_short(data_dir)
-        (data_dir / _RECORD).write_text(f"{outer}\n")
+        _record(outer, data_dir=data_dir)
     inner = outer / _INNER
     if inner.exists():
         shutil.rmtree(inner)
@@ -88,6 +89,14 @@ def _recorded(data_dir: Path, owners: Collection[int]) -> Path | None:
     return outer
 
 
+def _record(outer: Path, *, data_dir: Path) -> None:
+    path = data_dir / _RECORD
+    path.unlink(missing_ok=True)
+    with path.open("x") as file:  # never through a link
+        file.write(f"{outer}\n")
+    belong_to_data_dir(path, data_dir=data_dir)
+
+
 def _make_short(data_dir: Path) -> Path:
     """A private directory under a short path. /run is for root only, and never swept."""
     name = short_name(data_dir)
@@ -106,11 +115,12 @@ def _make_short(data_dir: Path) -> Path:
     )
 
 
-def _make_private(outer: Path) -> None:
+def _make_private(outer: Path, *, data_dir: Path) -> None:
     outer.mkdir(mode=0o700, exist_ok=True)
     if outer.is_symlink():
         raise EmbeddedPostgresError(f"{outer} is a link, but should be a directory: remove it.")
     outer.chmod(0o700)
+    belong_to_data_dir(outer, data_dir=data_dir)
 
 
 def _is_private(directory: Path, owners: Collection[int]) -> bool:
