@@ -1,14 +1,15 @@
 """Power events, and the order in which they are judged."""
 
-from collections import defaultdict
-from collections.abc import Set
-from heapq import heappop, heappush
+from collections.abc import Iterable, Mapping, Set
+from heapq import heapify, heappop, heappush
 
 from homeserver.auth.selection import CREATE, JOIN_RULES, MEMBER, POWER_LEVELS
 from homeserver.events.content import PowerLevels
 from homeserver.events.event import Event
 from homeserver.identifiers import EventID
-from homeserver.state.auth_graph import Events, auth_events_first, auth_state
+from homeserver.state.auth_graph import Events, auth_state
+
+_REMOVING = ("leave", "ban")
 
 
 def is_power_event(event: Event) -> bool:
@@ -16,71 +17,60 @@ def is_power_event(event: Event) -> bool:
     if not event.is_state:
         return False
     if event.type == MEMBER:
-        return (
-            event.content.get("membership") in {"leave", "ban"} and event.sender != event.state_key
-        )
+        return event.content.get("membership") in _REMOVING and event.sender != event.state_key
     return event.key in {POWER_LEVELS, JOIN_RULES}
 
 
 def select_power_events(full_conflicted: Set[EventID], events: Events) -> frozenset[EventID]:
     """The power events of the full conflicted set and what of it is in their auth chains.
 
-    Source: room v2 state resolution, "Algorithm", step 1.
+    Followed through the set only, as deployed servers do; since v12 the conflicted state subgraph
+    leaves no other way. Source: room v2 state resolution, "Algorithm", step 1.
     """
-    power_events = {event_id for event_id in full_conflicted if is_power_event(events[event_id])}
-    return frozenset(auth_events_first(power_events, events)) & full_conflicted
+    selected: set[EventID] = set()
+    stack = [event_id for event_id in full_conflicted if is_power_event(events[event_id])]
+    while stack:
+        event_id = stack.pop()
+        if event_id not in selected:
+            selected.add(event_id)
+            stack.extend(set(events[event_id].auth_events) & full_conflicted)
+    return frozenset(selected)
 
 
-class PowerOrder:
-    """Kahn's algorithm over the auth events, the smallest candidate next.
+def reverse_topological_power_order(chosen: Set[EventID], events: Events) -> list[EventID]:
+    """Earliest first: Kahn's algorithm, where the smallest of all candidates is next.
 
+    The graph is that of the chosen events alone: of two that are connected only through others,
+    neither waits. The spec can be read both ways, and deployed servers read it so.
     Source: room v2 state resolution, "Reverse topological power ordering".
     """
 
-    def __init__(self, chosen: Set[EventID], events: Events) -> None:
-        self._chosen = chosen
-        self._events = events
-        self._candidates: list[tuple[float, int, EventID]] = []
-        self._passed: list[EventID] = []
-        self._waits_for: dict[EventID, int] = {}
-        self._cited_by: defaultdict[EventID, list[EventID]] = defaultdict(list)
-        for event_id in auth_events_first(chosen, events):
-            self._enter(event_id)
+    def rank(event_id: EventID) -> tuple[float, int, EventID]:
+        event = events[event_id]
+        return -_sender_level(event, events), event.origin_server_ts, event_id
 
-    def sort(self) -> list[EventID]:
-        """The chosen events, earliest first."""
-        ordered: list[EventID] = []
-        while self._passed or self._candidates:
-            if self._passed:
-                event_id = self._passed.pop()
-            else:
-                event_id = heappop(self._candidates)[-1]
-                ordered.append(event_id)
-            self._release_citing(event_id)
-        return ordered
+    waits_for = {each: set(events[each].auth_events) & chosen for each in chosen}
+    cited_by = _inverted(waits_for)
+    candidates = [rank(event_id) for event_id, awaited in waits_for.items() if not awaited]
+    heapify(candidates)
+    ordered: list[EventID] = []
+    while candidates:
+        event_id = heappop(candidates)[-1]
+        ordered.append(event_id)
+        for citing_id in cited_by[event_id]:
+            waits_for[citing_id].discard(event_id)
+            if not waits_for[citing_id]:
+                heappush(candidates, rank(citing_id))
+    return ordered
 
-    def _enter(self, event_id: EventID) -> None:
-        auth_ids = set(self._events[event_id].auth_events)
-        self._waits_for[event_id] = len(auth_ids)
-        for auth_id in auth_ids:
-            self._cited_by[auth_id].append(event_id)
-        if not auth_ids:
-            self._offer(event_id)
 
-    def _release_citing(self, event_id: EventID) -> None:
-        for citing_id in self._cited_by[event_id]:
-            self._waits_for[citing_id] -= 1
-            if not self._waits_for[citing_id]:
-                self._offer(citing_id)
-
-    def _offer(self, event_id: EventID) -> None:
-        """A chosen event becomes a candidate; others only carry the order of what they connect."""
-        if event_id in self._chosen:
-            event = self._events[event_id]
-            rank = (-_sender_level(event, self._events), event.origin_server_ts, event_id)
-            heappush(self._candidates, rank)
-        else:
-            self._passed.append(event_id)
+def _inverted(edges: Mapping[EventID, Iterable[EventID]]) -> dict[EventID, list[EventID]]:
+    """For every event, those that point to it."""
+    inverted: dict[EventID, list[EventID]] = {event_id: [] for event_id in edges}
+    for event_id, targets in edges.items():
+        for target in targets:
+            inverted[target].append(event_id)
+    return inverted
 
 
 def _sender_level(event: Event, events: Events) -> float:

@@ -11,7 +11,7 @@ from homeserver.state.conflicted_subgraph import conflicted_subgraph
 from homeserver.state.conflicts import Conflicts, find_conflicts
 from homeserver.state.iterative_auth import iterative_auth_checks, require_deciding_state
 from homeserver.state.mainline_order import mainline_order
-from homeserver.state.power_order import PowerOrder, select_power_events
+from homeserver.state.power_order import reverse_topological_power_order, select_power_events
 from homeserver.state.resolve_v1 import resolve_v1
 from homeserver.state.state_map import StateMap
 
@@ -49,7 +49,7 @@ def _resolve_v2(
     require_deciding_state(disputed, start, events)
 
     power_events = select_power_events(disputed, events)
-    by_power = PowerOrder(power_events, events).sort()
+    by_power = reverse_topological_power_order(power_events, events)
     partial = iterative_auth_checks(by_power, start, events, rejected)
 
     by_mainline = mainline_order(disputed - power_events, partial.get(POWER_LEVELS), events)

@@ -22,26 +22,27 @@ def resolve_v1(
     Raises MissingEvents. Source: room v1, "State resolution".
     """
     resolved, conflicted = find_conflicts_v1(state_sets)
-    candidates = {key: _in_order(ids - rejected, events) for key, ids in conflicted.items()}
-    named = [event_id for ids in candidates.values() for event_id in ids]
+    admissible = {key: ids - rejected for key, ids in conflicted.items()}
+    named = frozenset().union(*admissible.values())
+    require(named, events)
     require_deciding_state(named, resolved, events)
+    candidates = {key: _in_order(ids, events) for key, ids in admissible.items() if ids}
     for event_type in _PASSES:
         # Entries of one type do not see each other's winners, so their order does not matter.
         resolved |= {
             key: _last_of_allowed_row(ids, resolved, events)
             for key, ids in candidates.items()
-            if ids and key[0] == event_type
+            if key[0] == event_type
         }
     return resolved | {
         key: _first_allowed(ids, resolved, events)
         for key, ids in candidates.items()
-        if ids and key[0] not in _PASSES
+        if key[0] not in _PASSES
     }
 
 
 def _in_order(event_ids: Set[EventID], events: Events) -> list[EventID]:
-    """By ascending depth, then descending SHA-1 of the event ID. Raises MissingEvents."""
-    require(event_ids, events)
+    """By ascending depth, then descending SHA-1 of the event ID."""
 
     def rank(event_id: EventID) -> tuple[int, int]:
         digest = sha1(event_id.encode(), usedforsecurity=False).digest()
