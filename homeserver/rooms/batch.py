@@ -60,6 +60,7 @@ class Prepared:
 
     facts: with position None; the transaction gives it one unless it is an outlier.
     promoted: it is stored already, as an outlier, and gets its place now.
+    backfilled: it stands in the past of the room, so it gets a position that runs downwards.
     """
 
     event: Event
@@ -67,10 +68,16 @@ class Prepared:
     sender: Person
     prev_membership: str | None = None
     promoted: bool = False
+    backfilled: bool = False
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.facts.status is Status.ACCEPTED
 
     @property
     def reaches_people(self) -> bool:
-        return self.facts.status is Status.ACCEPTED
+        """Whether it gets a position in the stream that everybody follows."""
+        return self.is_accepted and not self.backfilled
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ itself while the transaction before it runs (design section 6).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -19,6 +19,7 @@ from homeserver.storage.rooms import HeadAdvance, HeadRow
 from homeserver.streams.tail import EVENTS, Committed, EventTail
 
 MAX_BATCH_EVENTS = 1_000
+BACKFILL = "backfill"
 
 log = structlog.get_logger(__name__)
 
@@ -239,16 +240,24 @@ async def _write_events(
 
 
 async def _place(db: Connection, prepared: Sequence[Prepared]) -> list[StoredEvent]:
-    count = sum(1 for each in prepared if each.reaches_people)
-    position = await streams.take_positions(db, EVENTS, count) - count if count else 0
+    past = await _positions(db, BACKFILL, [each for each in prepared if each.backfilled])
+    live = await _positions(db, EVENTS, [each for each in prepared if each.reaches_people])
     placed = []
     for each in prepared:
         if each.reaches_people:
-            position += 1
-            placed.append(as_stored(each, position))
+            placed.append(as_stored(each, next(live)))
+        elif each.is_accepted:
+            placed.append(as_stored(each, -next(past)))
         else:
             placed.append(as_stored(each, None))
     return placed
+
+
+async def _positions(db: Connection, stream: str, takers: Sequence[Prepared]) -> Iterator[int]:
+    if not takers:
+        return iter(())
+    last = await streams.take_positions(db, stream, len(takers))
+    return iter(range(last - len(takers) + 1, last + 1))
 
 
 async def _write_consequences(db: Connection, kept: Sequence[_Waiting]) -> None:

@@ -14,7 +14,7 @@ CREATE TABLE stream_positions (
     stream    text COLLATE "C" PRIMARY KEY,
     position  bigint NOT NULL
 ) WITH (fillfactor = 10);
-INSERT INTO stream_positions (stream, position) VALUES ('events', 0), ('receipts', 0);
+INSERT INTO stream_positions (stream, position) VALUES ('events', 0), ('backfill', 0), ('receipts', 0);
 
 -- Every user that a room or this server knows, of this server or another.
 CREATE TABLE users (
