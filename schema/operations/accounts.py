@@ -28,6 +28,7 @@ LOGIN = Operation(
     query=NoQuery,
     body=Login,
     answers={200: LoggedIn},
+    errors=(ErrorCode.UNAUTHENTICATED,),
     public=True,
 )
 REGISTER = Operation(
@@ -53,6 +54,7 @@ REFRESH = Operation(
     query=NoQuery,
     body=Refresh,
     answers={200: Tokens},
+    errors=(ErrorCode.UNAUTHENTICATED,),
     public=True,
 )
 LOGOUT = Operation(

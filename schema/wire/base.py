@@ -133,8 +133,8 @@ FILLED = TextCheck(_not_blank, _NOT_BLANK)
 MessageText = Annotated[str, Field(max_length=MAX_MESSAGE_BYTES), FILLED]
 """Content of a message. The server's setting limits its bytes further."""
 
-ReactionKey = Annotated[str, Field(max_length=255), FILLED]
-AvatarURL = Annotated[str, Field(max_length=1000), TextCheck(_avatar_url)]
+ReactionKey = Annotated[str, Field(max_length=100), FILLED]
+AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url)]
 
 Ref = Annotated[str, Field(max_length=64), FILLED]
 """A client's own name for a request. One that repeats in a session is the same request."""

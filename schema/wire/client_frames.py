@@ -24,8 +24,7 @@ class Frame(Request):
     """Any frame of a client."""
 
     ref: Ref | None = None
-    """Comes back in the answer. A frame that changes something is done once for each `ref` of a \
-session, however often it is sent."""
+    """Names the frame; comes back in the answer."""
 
 
 class MessageSend(Frame, ExactRequest):

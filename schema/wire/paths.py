@@ -29,7 +29,7 @@ class ReactionPath(MessagePath):
     """One's own reaction to a message."""
 
     key: ReactionKey
-    """Percent-encoded."""
+    """Usually one emoji."""
 
 
 class UserPath(Query):

@@ -36,7 +36,7 @@ Attachments = Annotated[
     tuple[Any, ...], AfterValidator(_no_attachments), Field(json_schema_extra={"maxItems": 0})
 ]
 Name = Annotated[str, Field(max_length=255), FILLED]
-Topic = Annotated[str, Field(max_length=4096), NUL_FREE]
+Topic = Annotated[str, Field(max_length=2000), NUL_FREE]
 Email = Annotated[str, Field(max_length=255), FILLED]
 Password = Annotated[str, Field(min_length=1, max_length=1024), NUL_FREE]
 Token = Annotated[str, Field(min_length=1, max_length=4096), NUL_FREE]
@@ -236,8 +236,8 @@ class UserSearch(Query):
     """Whom to look for."""
 
     q: SearchTerms
-    """Part of a name, username or e-mail address."""
-    limit: Limit = 50
+    """The beginnings of words of a name or username, or a whole e-mail address."""
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
 
 
 class MessageSearch(Query):
