@@ -1,0 +1,183 @@
+"""What every HTTP request passes: a request ID, a line in the log, metrics, limits by address, and
+errors turned into answers.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Collection
+from http import HTTPStatus
+
+import orjson
+import structlog
+from aiohttp import web
+
+from clientapi.client_addresses import ClientAddresses
+from clientapi.cross_origin import CrossOrigin
+from clientapi.errors import Problem, problem_of
+from clientapi.rate_limits import RateLimits
+from homeserver.clock import Clock
+from homeserver.errors import InvalidInput
+from homeserver.logs import bind_request
+from homeserver.metrics import Metrics
+from homeserver.requester import Requester
+from schema.wire.errors import ErrorCode
+
+REQUEST_ID = web.RequestKey("request_id", str)
+ADDRESS = web.RequestKey("address", str)
+"""The client's; absent: unknown."""
+REQUESTER = web.RequestKey("requester", Requester)
+"""Set by whoever authenticates the request."""
+
+_REQUEST_ID_HEADER = "X-Request-ID"
+_USABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_NO_ROUTE = "none"
+_MAX_LOGGED_PATH = 200
+
+# Not among the methods that any server knows, and labels must be few.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """The middleware of every route."""
+
+    def __init__(
+        self,
+        *,
+        addresses: ClientAddresses,
+        cross_origin: CrossOrigin,
+        rate_limits: RateLimits,
+        metrics: Metrics,
+        clock: Clock,
+        new_request_id: Callable[[], str],
+        probes: Collection[str] = (),
+    ) -> None:
+        """probes: paths that watch the server; never limited, and not worth a line in the log."""
+        self._addresses = addresses
+        self._cross_origin = cross_origin
+        self._rate_limits = rate_limits
+        self._metrics = metrics
+        self._clock = clock
+        self._new_request_id = new_request_id
+        self._probes = frozenset(probes)
+
+    def application(self, *, max_body_bytes: int) -> web.Application:
+        """An application without routes yet, behind this gate."""
+        application = web.Application(
+            middlewares=[self.pass_through], client_max_size=max_body_bytes
+        )
+        application.on_response_prepare.append(self._add_headers)
+        return application
+
+    @web.middleware
+    async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request, whatever happens."""
+        self._identify(request)
+        began = self._clock.monotonic()
+        with bind_request(request[REQUEST_ID]):
+            response = await self._answer(request, handler)
+            self._note(request, response, self._clock.monotonic() - began)
+        return response
+
+    def _identify(self, request: web.Request) -> None:
+        given = request.headers.get(_REQUEST_ID_HEADER, "")
+        usable = _USABLE_REQUEST_ID.fullmatch(given)
+        request[REQUEST_ID] = given if usable else self._new_request_id()
+        forwarded_for = request.headers.getall("X-Forwarded-For", [])
+        address = self._addresses.of(request.remote, forwarded_for)
+        if address is not None:
+            request[ADDRESS] = address
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.path not in self._probes:
+                self._rate_limits.address_request(request.get(ADDRESS))
+            return self._preflight(request) or await handler(request)
+        except web.HTTPException as error:
+            if error.status < HTTPStatus.BAD_REQUEST:
+                raise
+            return _routing_answer(error)
+        except web.RequestPayloadError:
+            return answer(problem_of(InvalidInput("The body cannot be read")))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return self._error_answer(request, error)
+
+    def _preflight(self, request: web.Request) -> web.Response | None:
+        """Fetch Standard, "CORS-preflight request"."""
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+            return None
+        headers = self._cross_origin.preflight_headers(request.headers.get("Origin"))
+        return None if headers is None else web.Response(status=204, headers=headers)
+
+    def _error_answer(self, request: web.Request, error: Exception) -> web.Response:
+        problem = problem_of(error, request_id=request[REQUEST_ID])
+        if problem.is_defect:
+            log.error("request failed", exc_info=error)
+        return answer(problem)
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        if REQUEST_ID in request:
+            response.headers[_REQUEST_ID_HEADER] = request[REQUEST_ID]
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.update(self._cross_origin.headers(request.headers.get("Origin")))
+
+    def _note(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+        """A line and a measurement. A query may hold a ticket, so it is told to nobody."""
+        method = request.method if request.method in _METHODS else "other"
+        route = route_of(request)
+        self._metrics.http_requests.labels(method, route, str(response.status)).inc()
+        if not isinstance(response, web.WebSocketResponse):
+            self._metrics.http_request_seconds.labels(method, route).observe(seconds)
+        requester = request.get(REQUESTER)
+        write = log.debug if request.path in self._probes else log.info
+        write(
+            "request",
+            method=method,
+            path=request.path[:_MAX_LOGGED_PATH],
+            route=route,
+            status=response.status,
+            ms=round(seconds * 1000, 1),
+            address=request.get(ADDRESS),
+            user_id=None if requester is None else requester.user_id,
+        )
+
+
+def route_of(request: web.Request) -> str:
+    """The path with names instead of values: `/api/rooms/{room_id}`."""
+    resource = request.match_info.route.resource
+    return _NO_ROUTE if resource is None else resource.canonical
+
+
+def answer(problem: Problem, *, status: int | None = None) -> web.Response:
+    """An error as a REST answer. status: where it is not that of the code."""
+    return web.Response(
+        body=orjson.dumps(problem.body()),
+        status=status or problem.status,
+        headers={**problem.headers(), "Cache-Control": "no-store"},
+        content_type="application/json",
+    )
+
+
+def _routing_answer(error: web.HTTPException) -> web.Response:
+    """For what aiohttp itself refuses: unknown paths and methods, bodies over the limit."""
+    response = answer(_routing_problem(error), status=error.status)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return response
+
+
+def _routing_problem(error: web.HTTPException) -> Problem:
+    match error:
+        case web.HTTPNotFound():
+            return Problem(code=ErrorCode.NOT_FOUND, message="There is nothing at this path")
+        case web.HTTPMethodNotAllowed():
+            sentence = f"This path has no {error.method[:16]}; see the header Allow"
+            return Problem(code=ErrorCode.METHOD_NOT_ALLOWED, message=sentence)
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(code=ErrorCode.TOO_LARGE, message="The body is too large")
+        case _ if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Problem(code=ErrorCode.INVALID_INPUT, message=error.reason)
+        case _:
+            return Problem(code=ErrorCode.INTERNAL, message=error.reason)

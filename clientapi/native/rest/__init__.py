@@ -1,0 +1,1 @@
+"""The REST façade of the native protocol: parse, call one action or view, render."""

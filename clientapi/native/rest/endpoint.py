@@ -1,0 +1,145 @@
+"""From an HTTP request to a call, and from what came of it to an answer."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from clientapi.authentication import Authenticator
+from clientapi.errors import input_error
+from clientapi.middleware import ADDRESS, REQUESTER
+from clientapi.native.bearer import bearer_token
+from clientapi.rate_limits import RateLimits
+from homeserver.actions.tokens import Client
+from homeserver.requester import Requester
+from schema.operations import Operation
+from schema.wire.base import Query, Request
+from schema.wire.requests import NoBody
+
+P = TypeVar("P", bound=Query)
+Q = TypeVar("Q", bound=Query)
+B = TypeVar("B", bound=Request)
+M = TypeVar("M", bound=BaseModel)
+
+Json = dict[str, Any] | list[dict[str, Any]] | None
+"""The body of an answer, as orjson writes it; None: no body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """The answer to a request to make what was there already: status 200 instead of 201."""
+
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[P, Q, B]):
+    """A request that was understood. `client`: the program that asks, and from where."""
+
+    path: P
+    query: Q
+    body: B
+    client: Client
+
+
+class Endpoint(Protocol):
+    """An operation and what carries it out."""
+
+    @property
+    def operation(self) -> Operation[Any, Any, Any]: ...
+
+    async def handle(self, request: web.Request, callers: "Callers") -> web.Response:
+        """Raises FoyerError."""
+
+
+class Callers:
+    """Finds out who asks, and whether he may ask for more."""
+
+    def __init__(self, *, authenticator: Authenticator, rate_limits: RateLimits) -> None:
+        self._authenticator = authenticator
+        self._rate_limits = rate_limits
+
+    async def requester(self, request: web.Request) -> Requester:
+        """Raises NotAuthenticated, LimitExceeded, Unavailable."""
+        token = bearer_token(request.headers.get("Authorization"))
+        by = await self._authenticator.authenticate(token, address=request.get(ADDRESS))
+        request[REQUESTER] = by
+        self._rate_limits.request(by.user_nid)
+        return by
+
+
+@dataclass(frozen=True, slots=True)
+class Private(Generic[P, Q, B]):
+    """An operation for those with an access token."""
+
+    operation: Operation[P, Q, B]
+    run: Callable[[Call[P, Q, B], Requester], Awaitable[Json | Existing]]
+
+    async def handle(self, request: web.Request, callers: Callers) -> web.Response:
+        by = await callers.requester(request)
+        call = await understand(self.operation, request)
+        return respond(self.operation.status, await self.run(call, by))
+
+
+@dataclass(frozen=True, slots=True)
+class Public(Generic[P, Q, B]):
+    """An operation for everybody."""
+
+    operation: Operation[P, Q, B]
+    run: Callable[[Call[P, Q, B]], Awaitable[Json]]
+
+    async def handle(self, request: web.Request, callers: Callers) -> web.Response:  # noqa: ARG002
+        call = await understand(self.operation, request)
+        return respond(self.operation.status, await self.run(call))
+
+
+async def understand(operation: Operation[P, Q, B], request: web.Request) -> Call[P, Q, B]:
+    """Raises InvalidInput; NotFound for an identifier that cannot be one; TooLarge."""
+    return Call(
+        path=_parameters(operation.params, dict(request.match_info), "path"),
+        query=_parameters(operation.query, dict(request.query), "query"),
+        body=await _body(operation.body, request),
+        client=_client(request),
+    )
+
+
+def respond(status: int, result: Json | Existing) -> web.Response:
+    """The answer. What it says is for one person and one moment, so nothing may keep it."""
+    if isinstance(result, Existing):
+        return respond(200, result.body)
+    if result is None:
+        return web.Response(status=status)
+    return web.Response(
+        body=orjson.dumps(result),
+        status=status,
+        headers={"Cache-Control": "no-store"},
+        content_type="application/json",
+    )
+
+
+def _parameters(model: type[M], given: dict[str, str], what: str) -> M:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise input_error(error, what=what) from None
+
+
+async def _body(model: type[B], request: web.Request) -> B:
+    """Whatever the Content-Type says, a body is JSON. One without required fields may be empty."""
+    if model is NoBody:
+        return model()
+    raw = await request.read()
+    if not raw and not any(field.is_required() for field in model.model_fields.values()):
+        return model()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise input_error(error) from None
+
+
+def _client(request: web.Request) -> Client:
+    user_agent = request.headers.get("User-Agent", "")
+    return Client(address=request.get(ADDRESS), user_agent=user_agent)
