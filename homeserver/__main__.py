@@ -1,0 +1,5 @@
+"""`python -m homeserver` is `foyer`."""
+
+from homeserver.cli import main
+
+main()

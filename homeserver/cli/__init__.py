@@ -1,0 +1,43 @@
+"""`foyer …`: the command line.
+
+options.py          options that commands share, and the settings they make
+opening.py          the database and keys, whether the server runs or not
+failures.py         errors as one sentence and an exit code
+output.py           what commands print
+serve.py users.py tokens.py config_commands.py    the commands
+"""
+
+import sys
+
+import typer
+
+from homeserver.cli import config_commands, serve, tokens, users
+from homeserver.cli.failures import EXIT_CODES_HELP, exit_code, sentence
+
+_FAILURES = (Exception, KeyboardInterrupt)
+
+app = typer.Typer(
+    name="foyer",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Foyer: a Matrix homeserver that is also a plain team-chat server.",
+    epilog=EXIT_CODES_HELP,
+)
+app.command("serve")(serve.serve)
+app.add_typer(users.app, name="user")
+app.add_typer(tokens.app, name="token")
+app.add_typer(config_commands.app, name="config")
+
+
+def main() -> None:
+    """The program. An error that whoever calls it can mend is one sentence on standard error."""
+    try:
+        app(prog_name="foyer")
+    except _FAILURES as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        sys.stderr.write(f"foyer: {sentence(error)}\n")
+        sys.exit(code)

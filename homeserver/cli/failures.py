@@ -1,0 +1,61 @@
+"""Errors as exit codes and sentences."""
+
+import errno
+from enum import IntEnum
+
+from homeserver.config import ConfigError
+from homeserver.errors import FoyerError, InvalidInput, Unavailable
+from homeserver.server_keys import KeysError
+from homeserver.storage.data_dir import DataDirError
+from homeserver.storage.embedded import EmbeddedPostgresError
+from homeserver.storage.migrate import MigrationError
+from homeserver.storage.server import ForeignDatabaseError
+
+
+class ExitCode(IntEnum):
+    """What scripts can tell apart."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    DATA_DIRECTORY = 4
+    DATABASE = 5
+    ADDRESS_IN_USE = 6
+    INTERRUPTED = 130
+
+
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 configuration, 4 data directory (or another "
+    "server uses it), 5 database, 6 address in use."
+)
+
+# The first class that fits counts.
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    (ConfigError, ExitCode.CONFIGURATION),
+    (ForeignDatabaseError, ExitCode.CONFIGURATION),
+    (DataDirError, ExitCode.DATA_DIRECTORY),
+    (KeysError, ExitCode.DATA_DIRECTORY),
+    (EmbeddedPostgresError, ExitCode.DATABASE),
+    (MigrationError, ExitCode.DATABASE),
+    (Unavailable, ExitCode.DATABASE),
+    (InvalidInput, ExitCode.USAGE),
+    (FoyerError, ExitCode.FAILED),
+)
+
+
+def exit_code(error: BaseException) -> ExitCode | None:
+    """None: a defect of the program, which deserves its traceback."""
+    if isinstance(error, OSError):
+        in_use = error.errno == errno.EADDRINUSE
+        return ExitCode.ADDRESS_IN_USE if in_use else ExitCode.FAILED
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
+
+
+def sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error) or type(error).__name__
