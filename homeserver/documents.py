@@ -9,28 +9,32 @@ from pathlib import Path
 from types import MappingProxyType
 
 from homeserver import config
+from schema import documents as native
 
-DOCUMENTS: Mapping[str, Callable[[], str]] = MappingProxyType(
+DOCUMENTS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
-        "docs/config.md": config.reference_markdown,
+        "docs/config.md": lambda _: config.reference_markdown(),
+        **native.DOCUMENTS,
     }
 )
-"""Path from the root of the repository, and what makes the text."""
+"""Path from the root of the repository, and what makes the new text from the old."""
 
 
-def stale(root: Path) -> list[str]:
-    """The documents whose text is not what the code makes now."""
-    return [path for path, make in DOCUMENTS.items() if _read(root / path) != make()]
+def stale(root: Path) -> dict[str, str]:
+    """The text that each document should have that has another one."""
+    texts = {path: _read(root / path) for path in DOCUMENTS}
+    fresh = {path: make(texts[path]) for path, make in DOCUMENTS.items()}
+    return {path: text for path, text in fresh.items() if text != texts[path]}
 
 
 def write(root: Path) -> None:
-    for path in stale(root):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(DOCUMENTS[path](), encoding="utf-8")
+    """Raises FileNotFoundError for a document whose folder is absent: `root` is not the root."""
+    for path, text in stale(root).items():
+        (root / path).write_text(text, encoding="utf-8")
 
 
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def main(arguments: list[str]) -> int:

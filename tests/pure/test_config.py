@@ -1,10 +1,13 @@
 """Settings: where they come from, which one wins, and what operators read when one is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from homeserver.config import Config, ConfigError, example, load, reference_markdown, to_toml
 from homeserver.config.settings import all_settings
-from homeserver.documents import stale
+from homeserver.documents import DOCUMENTS, stale
+from homeserver.documents import write as write_documents
 
 SEED = """
 [server]
@@ -37,6 +40,7 @@ credentials_path = "/etc/chat/google-credentials.json"
 level = "info"
 format = "json"
 """
+REPOSITORY = Path(__file__).parents[2]
 JWT_SECRET = "correct horse battery staple, and more"
 
 
@@ -253,5 +257,20 @@ class TestRendering:
 
 
 class TestGeneratedDocuments:
-    def test_a_document_that_is_absent_is_stale(self, tmp_path):
-        assert "docs/config.md" in stale(tmp_path)
+    @pytest.fixture
+    def root(self, tmp_path):
+        """A folder with the documents of this repository."""
+        for path in DOCUMENTS:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text((REPOSITORY / path).read_text())
+        write_documents(tmp_path)
+        return tmp_path
+
+    def test_what_was_written_is_not_stale(self, root):
+        assert stale(root) == {}
+
+    def test_a_document_that_was_edited_is_stale_until_it_is_written_again(self, root):
+        (root / "docs/config.md").write_text("# Mine")
+        assert list(stale(root)) == ["docs/config.md"]
+        write_documents(root)
+        assert (root / "docs/config.md").read_text() == reference_markdown()
