@@ -49,11 +49,10 @@ def _state_for(
     event: Event, state: StateMap, events: Events, rejected: Set[EventID]
 ) -> dict[StateKey, Event]:
     """The resolved state so far; where that has no entry, the event's own auth event."""
-    own = auth_state(event, events)
-    found: dict[StateKey, Event] = {}
+    own = auth_state(event, events).items()
+    found = {key: auth for key, auth in own if auth.event_id not in rejected}
     for key in needed_keys(event):
-        if key in state:
-            found[key] = events[state[key]]
-        elif key in own and own[key].event_id not in rejected:
-            found[key] = own[key]
+        event_id = state.get(key)
+        if event_id is not None and event_id not in rejected:
+            found[key] = events[event_id]
     return found

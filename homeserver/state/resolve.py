@@ -26,7 +26,8 @@ def resolve(
 
     events: the events in which the state sets differ, with their full auth chains, and, from room
     version 12, the create event; more is asked for where it matters.
-    rejected: those of `events` that this server rejected; they win nothing and authorise nothing.
+    rejected: those of `events` that this server rejected; they win no conflict, and as auth events
+    they do not count.
     Order is irrelevant everywhere. Raises MissingEvents: load those and resolve again.
     Source: the room versions, "State resolution".
     """

@@ -22,20 +22,23 @@ EVE = UserID("@eve:evil.example")
 class ForkedRoom:
     """All events of one room. `start` is the branch that others fork from.
 
-    Time passes one second an event, whichever branch it is on, unless a test says otherwise.
+    Time starts at 0 and passes one millisecond an event, whichever branch it is on, unless a test
+    says otherwise.
     """
 
-    def __init__(self, version: RoomVersion, *, creator: UserID = ALICE) -> None:
+    def __init__(
+        self, version: RoomVersion, *, creator: UserID = ALICE, **create_content: Any
+    ) -> None:
         self.version = version
         self.creator = creator
         self.events: dict[EventID, Event] = {}
         self.start = Branch(self, {}, depth=0)
         by_hash = version.room_id_is_create_hash
         self.room_id = RoomID("!create" if by_hash else "!room:one.example")
-        implied = {} if version.implicit_creator else {"creator": creator}
-        self.start.send(
-            "m.room.create", creator, {"room_version": version.name, **implied}, name="create"
-        )
+        content = {"room_version": version.name, **create_content}
+        if not version.implicit_creator:
+            content["creator"] = creator
+        self.start.send("m.room.create", creator, content, name="create")
 
     @classmethod
     def public_chat(
@@ -141,7 +144,7 @@ class Branch:
             prev_events=self.heads,
             auth_events=tuple(self.state[key].event_id for key in keys if key in self.state),
             depth=self.depth + 1,
-            origin_server_ts=1_000_000 + 1000 * count if ts is None else ts,
+            origin_server_ts=count if ts is None else ts,
             redacts=None,
             version=version,
             raw=b"",
@@ -149,6 +152,10 @@ class Branch:
 
     def append(self, event: Event) -> Event:
         self.room.add(event)
+        return self.append_known(event)
+
+    def append_known(self, event: Event) -> Event:
+        """An event of another branch, believed here too."""
         self.state[event.key] = event
         self.depth = event.depth
         self.heads = (event.event_id,)

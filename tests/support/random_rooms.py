@@ -81,7 +81,7 @@ class _Growth:
     def attempt(
         self, branch: Branch, event_type: str, sender: UserID, content: Any, state_key: str = ""
     ) -> None:
-        time = 1_000_000 + 1000 * self.choose(range(8))
+        time = self.choose(range(12))
         event = branch.prepare(event_type, sender, content, state_key=state_key, ts=time)
         if branch.allows(event):
             branch.append(event)
