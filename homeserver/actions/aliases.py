@@ -14,6 +14,7 @@ from homeserver.actions.lookups import (
     member_key,
     require_member,
 )
+from homeserver.actions.members import Members
 from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord
@@ -39,12 +40,14 @@ class Aliases:
         database: Database,
         writer: RoomWriter,
         lookups: Lookups,
+        members: Members,
         rooms: RoomRecords,
         server_name: ServerName,
     ) -> None:
         self._database = database
         self._writer = writer
         self._lookups = lookups
+        self._members = members
         self._rooms = rooms
         self._server_name = server_name
 
@@ -68,7 +71,7 @@ class Aliases:
         """Gives a room a further name. Raises Conflict for a name that is taken."""
         alias = self.local(text)
         room = await self._lookups.room(room_uuid)
-        await self._check_member(by, room)
+        await self._members.require(by, room)
         async with self._database.transaction() as db:
             await self.claim(alias, room, by)(db)
         return alias
@@ -96,13 +99,6 @@ class Aliases:
                 raise Conflict(f"The name {alias} is taken.")
 
         return write
-
-    async def _check_member(self, by: Requester, room: RoomRecord) -> None:
-        def compose(head: RoomHead) -> Sequence[Draft]:
-            require_member(head, room, by)
-            return ()
-
-        await self._writer.append(room, Append(compose=compose, needs=(member_key(by.user_id),)))
 
     async def _check_may_remove(self, by: Requester, room: RoomRecord, alias: RoomAlias) -> None:
         async with self._database.connection() as db:

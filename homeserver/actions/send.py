@@ -17,6 +17,7 @@ from homeserver.actions.lookups import (
     no_such_message,
     require_member,
 )
+from homeserver.actions.members import Members
 from homeserver.actions.transactions import Sent, Transactions, sent
 from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
 from homeserver.events.build import Draft
@@ -51,12 +52,14 @@ class Send:
         database: Database,
         writer: RoomWriter,
         lookups: Lookups,
+        members: Members,
         transactions: Transactions,
         max_message_bytes: int,
     ) -> None:
         self._database = database
         self._writer = writer
         self._lookups = lookups
+        self._members = members
         self._transactions = transactions
         self._max_message_bytes = max_message_bytes
 
@@ -89,7 +92,7 @@ class Send:
         if not target.facts.is_message or target.event.type != MESSAGE_TYPE:
             raise no_such_message()
         if target.event.sender != by.user_id:
-            await self._check_member(by, room)
+            await self._members.require(by, room)
             raise NotAllowed("You can only edit your own messages.")
         content = edit_content(text, target.event.event_id)
         return await self._append(by, room, MESSAGE_TYPE, content, ref)
@@ -102,7 +105,7 @@ class Send:
         target, room = await self._lookups.message(message)
         if not target.facts.is_message:
             raise no_such_message()
-        await self._check_member(by, room)
+        await self._members.require(by, room)
         existing = await self._reaction(by, message, key)
         if existing is not None:
             return sent(room, existing)
@@ -114,7 +117,7 @@ class Send:
     ) -> Sent:
         """Takes an own reaction back. Raises NotFound if there is none."""
         target, room = await self._lookups.message(message)
-        await self._check_member(by, room)
+        await self._members.require(by, room)
         existing = await self._reaction(by, target.facts.uuid, key)
         if existing is None:
             raise NotFound("You have not reacted with this.", kind="reaction")
@@ -179,15 +182,6 @@ class Send:
 
         txn_id = None if ref is None else f"n:{ref}"
         return await self._transactions.once(by, txn_id, append)
-
-    async def _check_member(self, by: Requester, room: RoomRecord) -> None:
-        """What every append checks, before anything is told about the message."""
-
-        def compose(head: RoomHead) -> Sequence[Draft]:
-            require_member(head, room, by)
-            return ()
-
-        await self._writer.append(room, Append(compose=compose, needs=(member_key(by.user_id),)))
 
     async def _reaction(self, by: Requester, message: UUID, key: str) -> StoredEvent | None:
         async with self._database.connection() as db:

@@ -148,9 +148,10 @@ class Committer:
             for event, prepared in zip(stored, waiting.item.events, strict=True)
             if prepared.reaches_people
         ]
-        self._tail.offer(committed)
         if committed:
-            self._announce(EVENTS, str(committed[-1].position))
+            first, last = committed[0].position, committed[-1].position
+            self._tail.offer(committed, after=first - 1, upto=last)
+            self._announce(EVENTS, str(last))
         for waiting, stored in written:
             if not waiting.done.done():
                 waiting.done.set_result(stored)

@@ -44,7 +44,7 @@ def email_key(email: str) -> str:
     taken twice in different spellings.
     """
     folded = unicodedata.normalize("NFKC", email).casefold()
-    return unicodedata.normalize("NFKC", folded)
+    return users.storable(unicodedata.normalize("NFKC", folded))
 
 
 async def insert(db: Connection, user: UserRecord, account: NewAccount) -> AccountRecord | None:
@@ -54,7 +54,7 @@ async def insert(db: Connection, user: UserRecord, account: NewAccount) -> Accou
         INSERT INTO accounts (user_nid, email, email_key, password_hash, password_changed_at,
                               is_admin, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $6, $5, $6, $6)
-        ON CONFLICT (email_key) DO NOTHING
+        ON CONFLICT DO NOTHING
         """,
         user.user_nid,
         account.email,
@@ -72,7 +72,7 @@ async def by_email(db: Connection, email: str) -> AccountRecord | None:
 
 
 async def by_user_id(db: Connection, user_id: UserID) -> AccountRecord | None:
-    return _one(await db.fetchrow(f"{_ACCOUNT} WHERE user_id = $1", user_id))
+    return _one(await db.fetchrow(f"{_ACCOUNT} WHERE user_id = $1", users.storable(user_id)))
 
 
 async def by_uuid(db: Connection, uuid: UUID) -> AccountRecord | None:

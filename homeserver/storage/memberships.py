@@ -76,6 +76,18 @@ async def rooms_of(db: Connection, user_nid: int, membership: str) -> list[int]:
     return [row["room_nid"] for row in rows]
 
 
+async def share_room(db: Connection, one: int, other: int) -> bool:
+    """Whether both users are in some room."""
+    shared: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM memberships a JOIN memberships b USING (room_nid)"
+        " WHERE a.user_nid = $1 AND a.membership = 'join'"
+        " AND b.user_nid = $2 AND b.membership = 'join')",
+        one,
+        other,
+    )
+    return shared
+
+
 async def direct_room(db: Connection, one: int, other: int) -> RoomRecord | None:
     """The direct room in which both users are, the oldest if there are several."""
     columns = ", ".join(f"r.{column}" for column in COLUMNS.split(", "))

@@ -17,6 +17,7 @@ from homeserver.storage.database import Connection
 
 _MAX_WORDS = 32
 _MAX_WORD_CHARS = 64
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -65,7 +66,7 @@ async def create(db: Connection, user_id: UserID, display_name: str) -> UserReco
     row = await db.fetchrow(
         """
         INSERT INTO users (user_id, uuid, display_name) VALUES ($1, $2, $3)
-        ON CONFLICT (user_id) DO NOTHING RETURNING *
+        ON CONFLICT DO NOTHING RETURNING *
         """,
         user_id,
         native_uuid(user_id),
@@ -99,6 +100,11 @@ def words_of(*texts: str) -> frozenset[str]:
     return frozenset(list(words)[:_MAX_WORDS])
 
 
+def storable(text: str) -> str:
+    """The text as Postgres can take it; what it cannot (NUL, lone surrogates) matches nothing."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 def record_of(row: Record) -> UserRecord:
     """Any row that has the columns of users."""
     return UserRecord(
@@ -116,7 +122,7 @@ async def _insert(db: Connection, user_ids: Sequence[UserID]) -> None:
         """
         INSERT INTO users (user_id, uuid)
         SELECT * FROM unnest($1::text[], $2::uuid[])
-        ON CONFLICT (user_id) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING user_nid, user_id
         """,
         user_ids,

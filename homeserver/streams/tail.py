@@ -1,28 +1,18 @@
-"""The newest events in memory: read once a process, handed to all who wait for them.
+"""The stream of events, in memory."""
 
-Positions are gapless, so what a committer hands over directly either continues the tail, or the
-tail knows that something is missing and reads it (design section 8).
-"""
-
-import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from homeserver.errors import Unavailable
 from homeserver.events.content import membership_of
 from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.storage import events, room_state, streams
 from homeserver.storage.database import Connection, Database
-from homeserver.streams.bus import Bus
 from homeserver.streams.people import People, Person
+from homeserver.streams.ring import READ_LIMIT, Stretch, Tail
 from homeserver.streams.room_records import RoomRecords
 
 EVENTS = "events"
 RING_SIZE = 5_000
-READ_LIMIT = 1_000
-IDLE_POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,105 +34,21 @@ class Committed:
         return position
 
 
-Listener = Callable[[Sequence[Committed]], None]
+EventTail = Tail[Committed]
 
 
-class EventTail:
-    """A ring of recent events in position order, and those who listen to new ones."""
+def event_tail(*, database: Database, people: People, rooms: RoomRecords) -> EventTail:
+    """The tail of all accepted events of all rooms."""
 
-    def __init__(self, *, database: Database, people: People, rooms: RoomRecords) -> None:
-        self._database = database
-        self._people = people
-        self._rooms = rooms
-        self._ring: deque[Committed] = deque(maxlen=RING_SIZE)
-        self._listeners: list[Listener] = []
-        self._wanted = 0
-        self._wake = asyncio.Event()
-        self._reading = False
-        self.position = 0
-        """Everything up to here has been handed to the listeners."""
+    async def read(db: Connection, position: int) -> Stretch[Committed]:
+        found = await events.after_position(db, position, READ_LIMIT)
+        rows = await complete(db, found, people=people, rooms=rooms)
+        return Stretch(rows, rows[-1].position if rows else position)
 
-    def listen(self, bus: Bus) -> None:
-        bus.subscribe(EVENTS, lambda payload: self.announced(int(payload)))
+    async def newest(db: Connection) -> int:
+        return await streams.current(db, EVENTS)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Called on the event loop, in position order, once a batch; must not block or raise."""
-        self._listeners.append(listener)
-
-    async def start(self) -> None:
-        """Begins at the newest position that is visible. Raises Unavailable."""
-        async with self._database.connection() as db:
-            self.position = await streams.current(db, EVENTS)
-        self._wanted = self.position
-
-    def since(self, position: int) -> Sequence[Committed] | None:
-        """What came after a position, or None where the ring no longer reaches back."""
-        count = self.position - position
-        if count == 0:
-            return ()
-        if count < 0 or count > len(self._ring):
-            return None
-        return tuple(islice(self._ring, len(self._ring) - count, None))
-
-    def offer(self, batch: Sequence[Committed]) -> None:
-        """Takes what this process just committed, if it continues the tail."""
-        if not batch:
-            return
-        if not self._reading and batch[0].position == self.position + 1:
-            self._wanted = max(self._wanted, batch[-1].position)
-            self._dispatch(batch)
-        else:
-            self.announced(batch[-1].position)
-
-    def announced(self, position: int) -> None:
-        """Somebody committed up to this position."""
-        if position > self._wanted:
-            self._wanted = position
-            self._wake.set()
-
-    def poll(self) -> None:
-        """Look at the database: announcements may have been missed."""
-        self._wanted = max(self._wanted, self.position + 1)
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Reads what was announced and not handed over, until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(IDLE_POLL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                self.poll()
-            self._wake.clear()
-            try:
-                await self._catch_up()
-            except Unavailable:
-                await asyncio.sleep(IDLE_POLL_S / 10)
-                self._wake.set()
-
-    async def _catch_up(self) -> None:
-        self._reading = True
-        try:
-            while (wanted := self._wanted) > self.position:
-                batch = await self._read()
-                self._dispatch(batch)
-                if not batch and wanted == self._wanted:
-                    self._wanted = self.position
-        finally:
-            self._reading = False
-
-    async def _read(self) -> list[Committed]:
-        async with self._database.connection() as db:
-            found = await events.after_position(db, self.position, READ_LIMIT)
-            return await complete(db, found, people=self._people, rooms=self._rooms)
-
-    def _dispatch(self, batch: Sequence[Committed]) -> None:
-        if not batch:
-            return
-        self._ring.extend(batch)
-        self.position = batch[-1].position
-        for listener in self._listeners:
-            listener(batch)
+    return Tail(database=database, topic=EVENTS, read=read, newest=newest, ring_size=RING_SIZE)
 
 
 async def complete(

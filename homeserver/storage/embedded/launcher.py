@@ -104,8 +104,8 @@ def _reaches_with(capability: int, program: str, *, held: int) -> bool:
     """
     setpcap = held & (1 << _CAP_SETPCAP)
     _write_capabilities(_CapabilitySets(capability | setpcap, held, 0))
-    _call(_libc.prctl, _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
-    return _reaches(program)
+    declared = _libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0) == 0
+    return declared and _reaches(program)
 
 
 def _read_capabilities() -> _CapabilitySets:

@@ -1,0 +1,34 @@
+"""Typing notifications. Source: C-S API v1.19 "Typing Notifications"."""
+
+from uuid import UUID
+
+from homeserver.actions.lookups import Lookups
+from homeserver.actions.members import Members
+from homeserver.requester import Requester
+from homeserver.streams.people import People
+from homeserver.streams.typing import TypingStream
+
+
+class Typing:
+    """Members say that they are writing."""
+
+    def __init__(
+        self, *, stream: TypingStream, lookups: Lookups, members: Members, people: People
+    ) -> None:
+        self._stream = stream
+        self._lookups = lookups
+        self._members = members
+        self._people = people
+
+    async def start(self, by: Requester, room_uuid: UUID) -> None:
+        """Raises NotFound for a room that one is not in."""
+        room = await self._lookups.room(room_uuid)
+        await self._members.require(by, room)
+        person = await self._people.get(by.user_nid)
+        assert person is not None
+        self._stream.start(room.room_nid, person)
+
+    async def stop(self, by: Requester, room_uuid: UUID) -> None:
+        room = await self._lookups.room(room_uuid)
+        await self._members.require(by, room)
+        self._stream.stop(room.room_nid, by.user_nid)
