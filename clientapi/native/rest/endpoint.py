@@ -96,6 +96,18 @@ class Public(Generic[P, Q, B]):
         return respond(self.operation.status, await self.run(call))
 
 
+def serve(application: web.Application, endpoint: Endpoint, callers: Callers) -> None:
+    """Add the route of an endpoint; whoever may GET may HEAD."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return await endpoint.handle(request, callers)
+
+    operation = endpoint.operation
+    application.router.add_route(operation.method, operation.path, handle)
+    if operation.method == "GET":
+        application.router.add_route("HEAD", operation.path, handle)
+
+
 async def understand(operation: Operation[P, Q, B], request: web.Request) -> Call[P, Q, B]:
     """Raises InvalidInput; NotFound for an identifier that cannot be one; TooLarge."""
     return Call(
