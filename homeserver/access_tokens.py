@@ -82,5 +82,5 @@ class AccessTokens:
                 session_uuid=UUID(payload["sid"]),
                 expires_at_ms=int(payload["exp"]) * 1000,
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError):
             raise NotAuthenticated("The access token is not valid.") from None
