@@ -34,14 +34,14 @@ GET_USER = Operation(
 GET_PRESENCE = Operation(
     name="getPresence",
     tag=_TAG,
-    summary="Whether a user is there.",
+    summary="Whether a user is there; only for those who share a room.",
     method="GET",
     path="/api/presence/{user_id}",
     params=UserPath,
     query=NoQuery,
     body=NoBody,
     answers={200: Presence},
-    errors=(ErrorCode.INVALID_USER,),
+    errors=(ErrorCode.INVALID_USER, ErrorCode.FORBIDDEN),
 )
 
 OPERATIONS = (SEARCH_USERS, GET_USER, GET_PRESENCE)

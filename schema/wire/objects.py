@@ -79,6 +79,7 @@ class Reaction(Answer):
     """Usually one emoji."""
     count: int
     users: list[UUID]
+    """The first 50 of them."""
     mine: bool | None = None
     """Whether the caller is among them; only in REST answers."""
 
@@ -184,6 +185,7 @@ class Receipt(Answer):
     """How far a message came with one of the other members."""
 
     user_id: UUID
+    user_name: str
     delivered_at: Timestamp | None
     read_at: Timestamp | None
 
