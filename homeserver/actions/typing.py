@@ -26,7 +26,7 @@ class Typing:
         await self._members.require(by, room)
         person = await self._people.get(by.user_nid)
         assert person is not None
-        self._stream.start(room.room_nid, person)
+        self._stream.start(room, person)
 
     async def stop(self, by: Requester, room_uuid: UUID) -> None:
         room = await self._lookups.room(room_uuid)

@@ -7,12 +7,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
 from homeserver.clock import Clock
 from homeserver.errors import Unavailable
 from homeserver.storage import presence
 from homeserver.storage.database import Database
+from homeserver.streams.people import Person
 
 TICK_S = 0.25
 SAVE_S = 5.0
@@ -20,16 +19,15 @@ SAVE_S = 5.0
 # Over several devices, the one that says most counts.
 _RANK = {"busy": 3, "online": 2, "away": 1, "offline": 0}
 
-log = structlog.get_logger(__name__)
-
-Listener = Callable[[int, str, int], None]
-"""User number, status, last seen in milliseconds."""
+Listener = Callable[[Person, str, int], None]
+"""Who, status, last seen in milliseconds."""
 
 
 @dataclass(slots=True)
 class _Here:
     """A user with connections, or one who has just left."""
 
+    person: Person
     connections: dict[int, str] = field(default_factory=dict)
     told: str = "offline"
     leaves_at: float | None = None
@@ -55,14 +53,14 @@ class PresenceStream:
     def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def set(self, user_nid: int, connection: int, status: str) -> None:
+    def set(self, person: Person, connection: int, status: str) -> None:
         """A connection opens or says how its user is."""
         if not self._enabled:
             return
-        here = self._here.setdefault(user_nid, _Here())
+        here = self._here.setdefault(person.user_nid, _Here(person))
         here.connections[connection] = status
         here.leaves_at = None
-        self._tell(user_nid, here)
+        self._tell(here)
 
     def closed(self, user_nid: int, connection: int) -> None:
         """A connection is gone; whoever comes back soon has never been away."""
@@ -71,7 +69,7 @@ class PresenceStream:
             return
         here.connections.pop(connection, None)
         if here.connections:
-            self._tell(user_nid, here)
+            self._tell(here)
         else:
             here.leaves_at = self._clock.monotonic() + self._offline_after_s
             self._note(user_nid, here.told)
@@ -118,17 +116,17 @@ class PresenceStream:
             if here.leaves_at is not None and here.leaves_at <= now
         ]
         for user_nid in gone:
-            self._tell(user_nid, self._here[user_nid])
+            self._tell(self._here[user_nid])
             del self._here[user_nid]
 
-    def _tell(self, user_nid: int, here: _Here) -> None:
+    def _tell(self, here: _Here) -> None:
         status = here.status()
         if status == here.told:
             return
         here.told = status
-        last_seen = self._note(user_nid, status)
+        last_seen = self._note(here.person.user_nid, status)
         for listener in self._listeners:
-            listener(user_nid, status, last_seen)
+            listener(here.person, status, last_seen)
 
     def _note(self, user_nid: int, status: str) -> int:
         now_ms = self._clock.now_ms()

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from homeserver.clock import Clock
+from homeserver.events.stored import RoomRecord
 from homeserver.streams.people import Person
 from homeserver.streams.tail import Committed, EventTail
 
@@ -13,8 +15,18 @@ REPEAT_S = 2.0
 
 MAX_WRITING = 50_000
 
-Listener = Callable[[int, Person, bool], None]
-"""Room number, who, and whether they write (True) or have stopped (False)."""
+Listener = Callable[[RoomRecord, Person, bool], None]
+"""Where, who, and whether they write (True) or have stopped (False)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """Times in seconds of the monotonic clock."""
+
+    room: RoomRecord
+    person: Person
+    ends_at: float
+    told_at: float
 
 
 class TypingStream:
@@ -23,37 +35,37 @@ class TypingStream:
     def __init__(self, *, clock: Clock, timeout_s: float, tail: EventTail) -> None:
         self._clock = clock
         self._timeout_s = timeout_s
-        self._writing: dict[tuple[int, int], tuple[float, float, Person]] = {}
+        self._writing: dict[tuple[int, int], _Writing] = {}
         self._listeners: list[Listener] = []
         tail.subscribe(self._sent)
 
     def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def start(self, room_nid: int, person: Person) -> None:
+    def start(self, room: RoomRecord, person: Person) -> None:
         now = self._clock.monotonic()
-        key = room_nid, person.user_nid
-        told_at = self._writing.get(key, (0.0, float("-inf"), person))[1]
-        tell = now - told_at >= REPEAT_S
-        if key not in self._writing and len(self._writing) >= MAX_WRITING:
+        key = room.room_nid, person.user_nid
+        before = self._writing.get(key)
+        if before is None and len(self._writing) >= MAX_WRITING:
             return
-        self._writing[key] = (now + self._timeout_s, now if tell else told_at, person)
+        tell = before is None or now - before.told_at >= REPEAT_S
+        told_at = now if before is None or tell else before.told_at
+        self._writing[key] = _Writing(room, person, now + self._timeout_s, told_at)
         if tell:
-            self._tell(room_nid, person, writing=True)
+            self._tell(room, person, writing=True)
 
     def stop(self, room_nid: int, user_nid: int) -> None:
-        entry = self._writing.pop((room_nid, user_nid), None)
-        if entry is not None:
-            self._tell(room_nid, entry[2], writing=False)
+        writing = self._writing.pop((room_nid, user_nid), None)
+        if writing is not None:
+            self._tell(writing.room, writing.person, writing=False)
 
     async def run(self) -> None:
         """Ends what has timed out, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock.monotonic()
-            for room_nid, user_nid in [
-                key for key, entry in self._writing.items() if entry[0] <= now
-            ]:
+            ended = [key for key, each in self._writing.items() if each.ends_at <= now]
+            for room_nid, user_nid in ended:
                 self.stop(room_nid, user_nid)
 
     def _sent(self, batch: Sequence[Committed]) -> None:
@@ -63,6 +75,6 @@ class TypingStream:
         for committed in batch:
             self.stop(committed.room.room_nid, committed.sender.user_nid)
 
-    def _tell(self, room_nid: int, person: Person, *, writing: bool) -> None:
+    def _tell(self, room: RoomRecord, person: Person, *, writing: bool) -> None:
         for listener in self._listeners:
-            listener(room_nid, person, writing)
+            listener(room, person, writing)
