@@ -59,7 +59,8 @@ _REFERENCE_HEAD = """\
 Foyer runs without any configuration. What should differ from the defaults comes from, in this
 order, the later one winning:
 
-1. a TOML file: `foyer --config foyer.toml serve`; `foyer config example` prints one to start from;
+1. a TOML file that `--config` or `FOYER_CONFIG` names, for instance `foyer serve --config
+   foyer.toml`; `foyer config example` prints one to start from;
 2. the environment: `FOYER__SECTION__KEY`, for instance `FOYER__SERVER__NAME=example.org`. Lists are
    JSON arrays or words separated by commas;
 3. options of the command line.
