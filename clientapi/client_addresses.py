@@ -1,6 +1,7 @@
 """Whose address a request came from, when proxies stand in between."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from homeserver.addresses import parse_address
@@ -24,6 +25,8 @@ class ClientAddresses:
 
         peer: the other end of the connection. forwarded_for: the values of the header's lines.
         """
+        if not forwarded_for or not self._trusted:
+            return _normal(peer)
         believed = parse_address(peer)
         hops = [hop for line in forwarded_for for hop in line.split(",")]
         for hop in reversed(hops):
@@ -37,6 +40,12 @@ class ClientAddresses:
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
+
+
+@lru_cache(maxsize=4096)
+def _normal(peer: str | None) -> str | None:
+    address = parse_address(peer)
+    return None if address is None else str(address)
 
 
 def _without_port(hop: str) -> str:

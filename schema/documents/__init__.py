@@ -1,10 +1,9 @@
 """The documents of the native protocol, made from `schema.operations` and `schema.wire`.
 
-`python -m schema.documents` writes them; with `--check` it only says whether one is stale.
+`make docs` writes them (`homeserver.documents`), `make check` says whether one is stale.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,7 @@ from schema.documents.asyncapi import asyncapi
 from schema.documents.openapi import openapi
 from schema.documents.reference import rest_reference, websocket_reference
 
-BEGIN = "<!-- reference: made by `python -m schema.documents`; do not edit below -->"
+BEGIN = "<!-- reference: made by `make docs`; do not edit below -->"
 END = "<!-- end of the reference -->"
 
 
@@ -41,19 +40,3 @@ DOCUMENTS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     }
 )
 """Path from the root of the repository, and what makes the new text from the old."""
-
-
-def stale(root: Path) -> dict[str, str]:
-    """The text that each document should have that has another one."""
-    texts = {path: _read(root / path) for path in DOCUMENTS}
-    fresh = {path: make(texts[path]) for path, make in DOCUMENTS.items()}
-    return {path: text for path, text in fresh.items() if text != texts[path]}
-
-
-def write(root: Path) -> None:
-    for path, text in stale(root).items():
-        (root / path).write_text(text, encoding="utf-8")
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""

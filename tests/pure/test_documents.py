@@ -7,7 +7,8 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from schema.documents import BEGIN, DOCUMENTS, END, json_text, stale, with_reference
+from homeserver.documents import stale
+from schema.documents import BEGIN, DOCUMENTS, END, json_text, with_reference
 from schema.documents.asyncapi import asyncapi, frame_type
 from schema.documents.openapi import errors_of, openapi
 from schema.documents.reference import rest_reference, websocket_reference
