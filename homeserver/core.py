@@ -1,0 +1,274 @@
+"""The room engine, wired: everything between the database and the façades."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from homeserver.actions.aliases import Aliases
+from homeserver.actions.create_room import CreateRoom
+from homeserver.actions.lookups import Lookups
+from homeserver.actions.members import Members
+from homeserver.actions.membership import Membership
+from homeserver.actions.presence import Presence
+from homeserver.actions.receipts import Receipts
+from homeserver.actions.room_settings import RoomSettings
+from homeserver.actions.send import Send
+from homeserver.actions.transactions import Transactions
+from homeserver.actions.typing import Typing
+from homeserver.clock import Clock
+from homeserver.config import Config
+from homeserver.events.signing import SigningKey
+from homeserver.identifiers import ServerName
+from homeserver.metrics import Metrics
+from homeserver.rooms.admitter import Admitter
+from homeserver.rooms.committer import Committer
+from homeserver.rooms.heads import Heads
+from homeserver.rooms.nids import EventNids
+from homeserver.rooms.preparing import Preparing
+from homeserver.rooms.writer import RoomWriter, new_event_id
+from homeserver.storage.database import Database
+from homeserver.streams.bus import Bus
+from homeserver.streams.people import People
+from homeserver.streams.presence import PresenceStream
+from homeserver.streams.receipts import ReceiptTail, ReceiptWriter, receipt_tail
+from homeserver.streams.room_records import RoomRecords
+from homeserver.streams.tail import EventTail, event_tail
+from homeserver.streams.typing import TypingStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """What changes, and what is kept in memory about it."""
+
+    people: People
+    rooms: RoomRecords
+    events: EventTail
+    receipts: ReceiptTail
+    receipt_writer: ReceiptWriter
+    typing: TypingStream
+    presence: PresenceStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Rooms: writing them, and admitting what others wrote."""
+
+    heads: Heads
+    committer: Committer
+    writer: RoomWriter
+    admitter: Admitter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """Every write about rooms that a façade may ask for."""
+
+    send: Send
+    create_room: CreateRoom
+    membership: Membership
+    room_settings: RoomSettings
+    aliases: Aliases
+    receipts: Receipts
+    typing: Typing
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The engine with its streams and actions. `background`: tasks for as long as it is used."""
+
+    streams: Streams
+    engine: Engine
+    actions: Actions
+
+    async def start(self) -> None:
+        """The tails begin where the database stands. Raises Unavailable."""
+        await self.streams.events.start()
+        await self.streams.receipts.start()
+
+    def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run, each until cancelled."""
+        streams = self.streams
+        return (
+            self.engine.committer.run,
+            streams.events.run,
+            streams.receipts.run,
+            streams.receipt_writer.run,
+            streams.typing.run,
+            streams.presence.run,
+        )
+
+
+def build_core(
+    *,
+    config: Config,
+    server_name: ServerName,
+    key: SigningKey,
+    database: Database,
+    bus: Bus,
+    metrics: Metrics,
+    clock: Clock,
+) -> Core:
+    """Builds every object once, by name."""
+    streams = _build_streams(config=config, database=database, bus=bus, clock=clock)
+    engine = _build_engine(
+        server_name=server_name,
+        key=key,
+        database=database,
+        bus=bus,
+        streams=streams,
+        metrics=metrics,
+        clock=clock,
+    )
+    actions = _build_actions(
+        config=config,
+        server_name=server_name,
+        database=database,
+        bus=bus,
+        streams=streams,
+        writer=engine.writer,
+        clock=clock,
+    )
+    return Core(streams=streams, engine=engine, actions=actions)
+
+
+def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock) -> Streams:
+    people = People(database=database)
+    people.listen(bus)
+    rooms = RoomRecords(database=database)
+    rooms.listen(bus)
+    events = event_tail(database=database, people=people, rooms=rooms)
+    events.listen(bus)
+    receipts = receipt_tail(database=database)
+    receipts.listen(bus)
+    return Streams(
+        people=people,
+        rooms=rooms,
+        events=events,
+        receipts=receipts,
+        receipt_writer=ReceiptWriter(database=database, tail=receipts, bus=bus),
+        typing=TypingStream(
+            clock=clock, timeout_s=config.rooms.typing_timeout_seconds, tail=events
+        ),
+        presence=PresenceStream(
+            database=database,
+            clock=clock,
+            enabled=config.presence.enabled,
+            offline_after_s=config.presence.offline_after_seconds,
+        ),
+    )
+
+
+def _build_engine(
+    *,
+    server_name: ServerName,
+    key: SigningKey,
+    database: Database,
+    bus: Bus,
+    streams: Streams,
+    metrics: Metrics,
+    clock: Clock,
+) -> Engine:
+    heads = Heads(database=database)
+    nids = EventNids(database=database)
+
+    def observe(events: int, seconds: float) -> None:
+        metrics.messages_committed.inc(events)
+        metrics.commit_batch_size.observe(events)
+        metrics.commit_seconds.observe(seconds)
+
+    committer = Committer(
+        database=database,
+        tail=streams.events,
+        announce=bus.announce,
+        dropped=heads.drop,
+        observe=observe,
+    )
+    preparing = Preparing(
+        server_name=server_name,
+        key=key,
+        nids=nids,
+        people=streams.people,
+        clock=clock,
+        new_event_id=new_event_id(server_name),
+    )
+    return Engine(
+        heads=heads,
+        committer=committer,
+        writer=RoomWriter(
+            database=database,
+            server_name=server_name,
+            heads=heads,
+            committer=committer,
+            preparing=preparing,
+            nids=nids,
+            people=streams.people,
+        ),
+        admitter=Admitter(
+            database=database, heads=heads, committer=committer, nids=nids, people=streams.people
+        ),
+    )
+
+
+def _build_actions(
+    *,
+    config: Config,
+    server_name: ServerName,
+    database: Database,
+    bus: Bus,
+    streams: Streams,
+    writer: RoomWriter,
+    clock: Clock,
+) -> Actions:
+    lookups = Lookups(database=database, rooms=streams.rooms, people=streams.people)
+    members = Members(writer=writer)
+    membership = Membership(writer=writer, lookups=lookups, server_name=server_name)
+    aliases = Aliases(
+        database=database,
+        writer=writer,
+        lookups=lookups,
+        members=members,
+        rooms=streams.rooms,
+        server_name=server_name,
+    )
+    return Actions(
+        send=Send(
+            database=database,
+            writer=writer,
+            lookups=lookups,
+            members=members,
+            transactions=Transactions(database=database, room_of=streams.rooms.by_nid),
+            max_message_bytes=config.rooms.max_message_bytes,
+        ),
+        create_room=CreateRoom(
+            database=database,
+            writer=writer,
+            lookups=lookups,
+            membership=membership,
+            aliases=aliases,
+            default_version=config.rooms.default_version,
+            max_members=config.rooms.max_initial_members,
+        ),
+        membership=membership,
+        room_settings=RoomSettings(
+            database=database,
+            writer=writer,
+            lookups=lookups,
+            membership=membership,
+            server_name=server_name,
+            bus=bus,
+            clock=clock,
+        ),
+        aliases=aliases,
+        receipts=Receipts(
+            writer=streams.receipt_writer,
+            lookups=lookups,
+            members=members,
+            people=streams.people,
+            tail=streams.events,
+            clock=clock,
+        ),
+        typing=Typing(
+            stream=streams.typing, lookups=lookups, members=members, people=streams.people
+        ),
+        presence=Presence(stream=streams.presence, people=streams.people),
+    )
