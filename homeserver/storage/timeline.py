@@ -47,7 +47,7 @@ class ReactionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptRow:
+class ReceivedRow:
     """When somebody had received and read a message, at the latest; milliseconds."""
 
     user_nid: int
@@ -207,9 +207,7 @@ async def redaction_times(db: Connection, redaction_nids: Collection[int]) -> di
     return {row["event_nid"]: row["ts"] for row in rows}
 
 
-async def receipts_of(
-    db: Connection, message: StoredEvent, *, limit: int
-) -> list[ReceiptRow]:
+async def receipts_of(db: Connection, message: StoredEvent, *, limit: int) -> list[ReceivedRow]:
     """How far other members than the sender have come who came as far as a message.
 
     A receipt stands for everything before it, so its time is the latest that it can have been.
@@ -228,7 +226,7 @@ async def receipts_of(
         message.facts.sender_nid,
         limit,
     )
-    return [ReceiptRow(row["user_nid"], row["delivered_at"], row["read_at"]) for row in rows]
+    return [ReceivedRow(row["user_nid"], row["delivered_at"], row["read_at"]) for row in rows]
 
 
 def span_columns(spans: Iterable[Span]) -> tuple[list[int], ...]:

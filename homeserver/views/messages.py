@@ -1,0 +1,142 @@
+"""Messages as they are now: after their edits, with reactions and threads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.events.event import Event
+from homeserver.events.stored import StoredEvent
+from homeserver.identifiers import native_uuid
+from homeserver.messages import new_content_of, reply_of, text_of, thread_of
+from homeserver.storage import timeline
+from homeserver.storage.database import Connection
+from homeserver.storage.timeline import ReactionRow
+from homeserver.streams.people import People, Person
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Everybody who reacted with one key. users: the first 50; mine: the reader is one."""
+
+    key: str
+    count: int
+    users: tuple[UUID, ...]
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A message. `event` is as it was sent; `text` is after edits, "" for a deleted message."""
+
+    event: Event
+    uuid: UUID
+    room_uuid: UUID
+    position: int
+    sender: Person
+    text: str
+    created_at_ms: int
+    edited_at_ms: int | None
+    reply_to: UUID | None
+    thread: UUID | None
+    thread_count: int
+    reactions: tuple[Reaction, ...]
+    deleted_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """What hangs on some messages, by their UUIDs; deletions by the redaction's number."""
+
+    edits: Mapping[UUID, StoredEvent]
+    reactions: Mapping[UUID, Sequence[ReactionRow]]
+    thread_counts: Mapping[UUID, int]
+    deleted_at: Mapping[int, int]
+
+
+NOTHING_HANGING = Hanging({}, {}, {}, {})
+
+
+class Messages:
+    """Turns stored events into messages, in two steps: `hanging` reads with the connection that
+    found them, and `views` may need another one, so that must have been given back.
+    """
+
+    def __init__(self, *, people: People) -> None:
+        self._people = people
+
+    async def hanging(
+        self, db: Connection, messages: Sequence[StoredEvent], reader_nid: int | None
+    ) -> Hanging:
+        """Three queries, and one if a message was deleted. reader_nid: whose reactions are his."""
+        if not messages:
+            return NOTHING_HANGING
+        redactions = {stored.facts.redacted_by for stored in messages} - {None}
+        return Hanging(
+            edits=await timeline.edits(db, messages),
+            reactions=await timeline.reactions(db, messages, reader_nid),
+            thread_counts=await timeline.thread_counts(db, messages),
+            deleted_at=await timeline.redaction_times(db, [n for n in redactions if n is not None])
+            if redactions
+            else {},
+        )
+
+    async def views(self, messages: Sequence[StoredEvent], hanging: Hanging) -> list[MessageView]:
+        """In the order given. At most one query."""
+        senders = await self._people.get_many({stored.facts.sender_nid for stored in messages})
+        return [_view(stored, senders[stored.facts.sender_nid], hanging) for stored in messages]
+
+
+def _view(stored: StoredEvent, sender: Person, hanging: Hanging) -> MessageView:
+    event, facts = stored.event, stored.facts
+    if facts.redacted_by is not None:
+        return _tombstone(stored, sender, hanging)
+    assert facts.position is not None
+    edit = _readable_edit(hanging.edits.get(facts.uuid))
+    reply_to, thread = reply_of(event), thread_of(event)
+    return MessageView(
+        event=event,
+        uuid=facts.uuid,
+        room_uuid=native_uuid(event.room_id),
+        position=facts.position,
+        sender=sender,
+        text=text_of(event.content if edit is None else new_content_of(edit)),
+        created_at_ms=event.origin_server_ts,
+        edited_at_ms=None if edit is None else edit.origin_server_ts,
+        reply_to=None if reply_to is None else native_uuid(reply_to),
+        thread=None if thread is None else native_uuid(thread),
+        thread_count=hanging.thread_counts.get(facts.uuid, 0),
+        reactions=tuple(
+            Reaction(row.key, row.count, row.reactors, row.mine)
+            for row in hanging.reactions.get(facts.uuid, ())
+        ),
+        deleted_at_ms=None,
+    )
+
+
+def _tombstone(stored: StoredEvent, sender: Person, hanging: Hanging) -> MessageView:
+    """What is left of a deleted message: who wrote it, when, and since when it is gone."""
+    event, facts = stored.event, stored.facts
+    assert facts.position is not None
+    assert facts.redacted_by is not None
+    return MessageView(
+        event=event,
+        uuid=facts.uuid,
+        room_uuid=native_uuid(event.room_id),
+        position=facts.position,
+        sender=sender,
+        text="",
+        created_at_ms=event.origin_server_ts,
+        edited_at_ms=None,
+        reply_to=None,
+        thread=None,
+        thread_count=hanging.thread_counts.get(facts.uuid, 0),
+        reactions=(),
+        deleted_at_ms=hanging.deleted_at.get(facts.redacted_by, event.origin_server_ts),
+    )
+
+
+def _readable_edit(stored: StoredEvent | None) -> Event | None:
+    """C-S API v1.19 "Validity of replacement events": it must have an m.new_content."""
+    if stored is None or not new_content_of(stored.event):
+        return None
+    return stored.event

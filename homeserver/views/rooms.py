@@ -1,0 +1,351 @@
+"""Rooms as their members see them: the list, one room, its members; the directory; invitations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.errors import InvalidInput, NotFound
+from homeserver.events.stored import RoomRecord, StoredEvent
+from homeserver.requester import Requester
+from homeserver.search_terms import folded
+from homeserver.storage import room_lists, state_history
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.room_lists import JoinedRow, PublishedRow
+from homeserver.storage.timeline import MAX_POSITION, Span
+from homeserver.streams.people import People, Person
+from homeserver.streams.room_records import RoomRecords
+from homeserver.views import history
+from homeserver.views.history import ReadableRoom
+from homeserver.views.messages import Messages, MessageView
+from homeserver.views.room_settings import (
+    LOOK_TYPES,
+    SETTING_TYPES,
+    Look,
+    RoomDetails,
+    details,
+    is_open,
+    levels_of,
+    look_of,
+    role_of,
+)
+
+MAX_ROOMS = 5_000
+"""Rooms of one person that are listed; beyond, those that he came to last."""
+MAX_INVITATIONS = 500
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+LISTED_MEMBERS = 250
+_CHANNELS_AT_ONCE = 500
+_MAX_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """A room in the reader's list.
+
+    name: of a direct room without one, the other person's. unread_count: at most 999.
+    last_read_id: the message up to which he has read.
+    """
+
+    uuid: UUID
+    kind: str
+    name: str | None
+    topic: str | None
+    avatar_url: str | None
+    last_message: MessageView | None
+    unread_count: int
+    last_read_id: UUID | None
+    member_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How much the reader has not read in a room; see RoomSummary."""
+
+    room_uuid: UUID
+    unread_count: int
+    last_read_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelView:
+    """A public room in the directory. joined: the reader is in it."""
+
+    uuid: UUID
+    name: str | None
+    topic: str | None
+    avatar_url: str | None
+    member_count: int
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InviteView:
+    """A room that the reader may join, who asked him, and when (milliseconds).
+
+    room: as somebody who is not in it may know it: without members.
+    """
+
+    room: RoomDetails
+    by: Person
+    invited_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member. role: "admin" or "member"."""
+
+    person: Person
+    role: str
+
+
+class Rooms:
+    """Reads of rooms. All raise Unavailable, and NotFound for what the reader may not know."""
+
+    def __init__(
+        self, *, database: Database, rooms: RoomRecords, people: People, messages: Messages
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._people = people
+        self._messages = messages
+
+    async def unread(self, by: Requester, room_uuid: UUID) -> Unread:
+        """How much the reader has not read in one room."""
+        room = await self._room(room_uuid)
+        async with self._database.snapshot() as db:
+            rows = await room_lists.joined(db, by.user_nid, limit=1, only=room.room_nid)
+            if not rows:
+                raise _no_such_room()
+            readable = await _readable(db, by, rows)
+            counts = await room_lists.unread_counts(db, by.user_nid, _after_read(rows, readable))
+        return Unread(room.uuid, counts.get(room.room_nid, 0), rows[0].last_read)
+
+    async def get(self, by: Requester, room_uuid: UUID) -> RoomDetails:
+        """One room, as one of its members sees it."""
+        room = await self._room(room_uuid)
+        async with self._database.snapshot() as db:
+            await _require_member(db, by, room)
+            state = await state_history.current(db, [room.room_nid], SETTING_TYPES)
+            members = await room_lists.members(db, room.room_nid, limit=LISTED_MEMBERS)
+            count = await room_lists.member_count(db, room.room_nid)
+            look = look_of(room.room_nid, state)
+            nameless = room.kind == "direct" and look.name is None
+            others = await room_lists.others_of(db, by.user_nid, [room.room_nid] * nameless)
+        people = await self._people.get_many({*members, *others.values()})
+        return details(
+            room,
+            state,
+            members=[people[nid] for nid in members],
+            member_count=count,
+            reader=by.user_id,
+            peer=people.get(others.get(room.room_nid, 0)),
+        )
+
+    async def members(
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        limit: int = DEFAULT_PAGE,
+        after: UUID | None = None,
+    ) -> list[MemberView]:
+        """A page of members, in an order that stays. limit: 1 to 200.
+
+        Raises NotFound for an `after` that is nobody.
+        """
+        _check_limit(limit)
+        room = await self._room(room_uuid)
+        last = 0 if after is None else await self._user_nid(after)
+        async with self._database.snapshot() as db:
+            await _require_member(db, by, room)
+            state = await state_history.current(db, [room.room_nid], SETTING_TYPES)
+            nids = await room_lists.members(db, room.room_nid, after=last, limit=limit)
+        people = await self._people.get_many(nids)
+        levels = levels_of(room.room_nid, state)
+        return [MemberView(people[nid], role_of(levels, people[nid].user_id)) for nid in nids]
+
+    async def directory(
+        self,
+        by: Requester,
+        q: str | None = None,
+        limit: int = DEFAULT_PAGE,
+        after: UUID | None = None,
+    ) -> list[ChannelView]:
+        """Public rooms, the oldest first. q: parts of their names or topics. limit: 1 to 200.
+
+        Raises NotFound for an `after` that is no room.
+        """
+        _check_limit(limit)
+        last = 0 if after is None else (await self._room(after)).room_nid
+        words = folded(q or "").split()
+        found: list[ChannelView] = []
+        for _ in range(_MAX_ROUNDS):
+            async with self._database.snapshot() as db:
+                rows = await room_lists.published(
+                    db, by.user_nid, after=last, limit=_CHANNELS_AT_ONCE
+                )
+                state = await state_history.current(
+                    db, [row.room.room_nid for row in rows], SETTING_TYPES
+                )
+            found += [channel for row in rows if (channel := _channel(row, state, words))]
+            if len(found) >= limit or len(rows) < _CHANNELS_AT_ONCE:
+                break
+            last = rows[-1].room.room_nid
+        return found[:limit]
+
+    async def invitations(self, by: Requester) -> list[InviteView]:
+        """The rooms that the reader is invited to, the newest invitation first."""
+        async with self._database.snapshot() as db:
+            rows = await room_lists.invited(db, by.user_nid, limit=MAX_INVITATIONS)
+            nids = [row.room.room_nid for row in rows]
+            state = await state_history.current(db, nids, SETTING_TYPES)
+        people = await self._people.get_many({row.inviter_nid for row in rows})
+        return [
+            InviteView(
+                room=details(
+                    row.room,
+                    state,
+                    members=(),
+                    member_count=row.member_count,
+                    peer=people[row.inviter_nid],
+                ),
+                by=people[row.inviter_nid],
+                invited_at_ms=row.at,
+            )
+            for row in rows
+        ]
+
+    async def list(self, by: Requester) -> list[RoomSummary]:
+        """The reader's rooms, the one with the newest message first."""
+        async with self._database.snapshot() as db:
+            rows = await room_lists.joined(db, by.user_nid, limit=MAX_ROOMS)
+            nids = [row.room.room_nid for row in rows]
+            state = await state_history.current(db, nids, LOOK_TYPES)
+            looks = {nid: look_of(nid, state) for nid in nids}
+            readable = await _readable(db, by, rows)
+            last = await room_lists.last_messages(db, _spans(rows, readable))
+            unread = await room_lists.unread_counts(db, by.user_nid, _after_read(rows, readable))
+            others = await room_lists.others_of(db, by.user_nid, _nameless(rows, looks))
+            newest = [*last.values()]
+            hanging = await self._messages.hanging(db, newest, by.user_nid)
+        people = await self._people.get_many(set(others.values()))
+        views = await self._messages.views(newest, hanging)
+        last_views = dict(zip(last, views, strict=True))
+        rows.sort(key=lambda row: _activity(row, last_views), reverse=True)
+        return [
+            _summary(
+                row,
+                looks[row.room.room_nid],
+                people.get(others.get(row.room.room_nid, 0)),
+                last_views.get(row.room.room_nid),
+                unread.get(row.room.room_nid, 0),
+            )
+            for row in rows
+        ]
+
+    async def _room(self, uuid: UUID) -> RoomRecord:
+        room = self._rooms.peek(uuid) or await self._rooms.by_uuid(uuid)
+        if room is None or room.deleted_at is not None:
+            raise _no_such_room()
+        return room
+
+    async def _user_nid(self, uuid: UUID) -> int:
+        person = await self._people.by_uuid(uuid)
+        if person is None:
+            raise NotFound("User not found", kind="user")
+        return person.user_nid
+
+
+async def _require_member(db: Connection, by: Requester, room: RoomRecord) -> None:
+    if await room_lists.membership(db, room.room_nid, by.user_nid) != "join":
+        raise _no_such_room()
+
+
+async def _readable(
+    db: Connection, by: Requester, rows: Sequence[JoinedRow]
+) -> dict[int, ReadableRoom]:
+    """Of the rooms where the reader has read nothing yet, also when he joined."""
+    unread = [row.room.room_nid for row in rows if row.read_position is None]
+    nids = [row.room.room_nid for row in rows]
+    return await history.of_rooms(db, by.user_id, nids, when_joined=unread)
+
+
+def _spans(rows: Sequence[JoinedRow], readable: Mapping[int, ReadableRoom]) -> list[Span]:
+    return [span for row in rows for span in _spans_of(row, readable)]
+
+
+def _spans_of(row: JoinedRow, readable: Mapping[int, ReadableRoom]) -> Sequence[Span]:
+    known = readable.get(row.room.room_nid)
+    return (Span(row.room.room_nid),) if known is None else known.spans
+
+
+def _after_read(rows: Sequence[JoinedRow], readable: Mapping[int, ReadableRoom]) -> list[Span]:
+    """What stands after the last message that was read, or after the join if none was."""
+    spans = []
+    for row in rows:
+        known = readable.get(row.room.room_nid)
+        joined_at = row.position if known is None else known.joined_at
+        mark = joined_at if row.read_position is None else row.read_position
+        spans += [
+            Span(span.room_nid, max(span.after, mark), span.upto, span.since, span.until)
+            for span in _spans_of(row, readable)
+            if mark is not None and span.upto > mark
+        ]
+    return spans
+
+
+def _nameless(rows: Sequence[JoinedRow], looks: Mapping[int, Look]) -> list[int]:
+    return [
+        row.room.room_nid
+        for row in rows
+        if row.room.kind == "direct" and looks[row.room.room_nid].name is None
+    ]
+
+
+def _activity(row: JoinedRow, last: Mapping[int, MessageView]) -> int:
+    """Position of the last message; in a room without one, of the reader's coming."""
+    message = last.get(row.room.room_nid)
+    return (row.position or -MAX_POSITION) if message is None else message.position
+
+
+def _summary(
+    row: JoinedRow, look: Look, peer: Person | None, last: MessageView | None, unread: int
+) -> RoomSummary:
+    return RoomSummary(
+        uuid=row.room.uuid,
+        kind=row.room.kind,
+        name=look.name if peer is None else peer.name,
+        topic=look.topic,
+        avatar_url=look.avatar_url,
+        last_message=last,
+        unread_count=unread,
+        last_read_id=row.last_read,
+        member_count=row.member_count,
+    )
+
+
+def _channel(
+    row: PublishedRow, state: Mapping[tuple[int, str], StoredEvent], words: Sequence[str]
+) -> ChannelView | None:
+    """None for a room that does not have all the words, or that not everybody can join."""
+    look = look_of(row.room.room_nid, state)
+    text = folded(f"{look.name or ''} {look.topic or ''}")
+    if not is_open(row.room, state) or not all(word in text for word in words):
+        return None
+    return ChannelView(
+        uuid=row.room.uuid,
+        name=look.name,
+        topic=look.topic,
+        avatar_url=look.avatar_url,
+        member_count=row.member_count,
+        joined=row.membership == "join",
+    )
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(f"limit must be between 1 and {MAX_PAGE}.", field="limit")
+
+
+def _no_such_room() -> NotFound:
+    return NotFound("Room not found", kind="room")
