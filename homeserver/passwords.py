@@ -36,11 +36,13 @@ class Passwords:
         self._random_bytes = random_bytes
         self._nobodys_hash = self._hash(random_bytes(32))
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, field: str = "password") -> str:
         """The hash of a new password, with its parameters and salt.
+
+        field: what the caller calls it, for the error.
         Raises InvalidInput when it is too short or too long, Unavailable when too many wait.
         """
-        return await self._work(self._hash, self._checked(password))
+        return await self._work(self._hash, self._checked(password, field))
 
     async def rehash(self, password: str) -> str:
         """The hash of a password that is in use, whatever is asked of new ones."""
@@ -66,17 +68,17 @@ class Passwords:
     def close(self) -> None:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def _checked(self, password: str) -> bytes:
+    def _checked(self, password: str, field: str) -> bytes:
         prepared = _prepared(password)
         if len(password) < self._min_chars:
             raise InvalidInput(
                 f"The password is too short: use at least {self._min_chars} characters.",
-                field="password",
+                field=field,
             )
         if len(prepared) > MAX_PASSWORD_BYTES or "\0" in password:
             raise InvalidInput(
                 f"The password must have at most {MAX_PASSWORD_BYTES} bytes and no NUL.",
-                field="password",
+                field=field,
             )
         return prepared
 

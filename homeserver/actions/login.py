@@ -63,7 +63,7 @@ class Login:
             account = await accounts.by_nid(db, by.user_nid)
         if not await self._passwords.verify(_hash_of(account), current):
             raise NotAllowed("The current password is not right.")
-        new_hash = await self._passwords.hash(new)
+        new_hash = await self._passwords.hash(new, field="new_password")
         ended = await self._database.retrying(lambda db: self._replace_password(db, by, new_hash))
         for session_uuid in ended:
             self._announce("session-revoked", str(session_uuid))

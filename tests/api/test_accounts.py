@@ -340,8 +340,9 @@ class TestPasswords:
 
     async def test_a_new_one_that_is_too_short_changes_nothing(self, office):
         alice = await office.registers("Alice")
-        with pytest.raises(InvalidInput):
+        with pytest.raises(InvalidInput) as refused:
             await office.accounts.login.change_password(alice.requester, PASSWORD, "short")
+        assert refused.value.field == "new_password"
         assert await office.logs_in("alice")
 
     async def test_a_login_that_began_before_the_change_does_not_count(self, office, monkeypatch):
