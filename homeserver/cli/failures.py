@@ -56,6 +56,7 @@ def exit_code(error: BaseException) -> ExitCode | None:
 def sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror.rstrip('.')}."
     return str(error) or type(error).__name__
