@@ -167,7 +167,7 @@ def _first_error(details: Sequence[ErrorDetails], what: str, *, path_begin: int)
     first = next((each for each in details if each["type"] != NOT_FOUND_ERROR), details[0])
     if first["type"] == NOT_FOUND_ERROR:
         return NotFound(first["msg"], kind=first["ctx"]["kind"])
-    path = ".".join(str(part) for part in first["loc"][path_begin:])
+    path = ".".join(str(part)[:_MAX_NAME_LENGTH] for part in first["loc"][path_begin:])
     return InvalidInput(_sentence(first, path, what), field=path)
 
 
@@ -178,7 +178,7 @@ def _sentence(detail: ErrorDetails, path: str, what: str) -> str:
         case "missing":
             return f"{subject} is missing"
         case "extra_forbidden":
-            return f"{subject[:_MAX_NAME_LENGTH]} is not a field that is known here"
+            return f"{subject} is not a field that is known here"
         case "json_invalid":
             return f"The {what} is not JSON: {detail['ctx']['error']}"
         case _:

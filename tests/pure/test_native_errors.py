@@ -3,7 +3,10 @@
 import inspect
 import json
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clientapi.errors import Problem, frame_problem, input_error, problem_of
@@ -20,7 +23,8 @@ from homeserver.errors import (
     TooLarge,
     Unavailable,
 )
-from schema.wire.client_frames import parse_client_frame
+from schema.documents.asyncapi import frame_type
+from schema.wire.client_frames import CLIENT_FRAMES, parse_client_frame
 from schema.wire.errors import ErrorBody, ErrorCode
 from schema.wire.requests import Login, MessagePage, NewMessage, NewRoom
 from schema.wire.server_frames import ErrorFrame
@@ -143,6 +147,37 @@ class TestBodies:
             MessagePage.model_validate({"limit": "201"})
         error = input_error(refusal.value, what="query")
         assert str(error) == "limit should be less than or equal to 200"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+class TestWhatAnybodyMaySend:
+    @given(body=JSON, model=st.sampled_from([NewMessage, NewRoom, Login]))
+    def test_any_json_is_understood_or_refused_with_a_sentence(self, body, model):
+        try:
+            model.model_validate_json(json.dumps(body))
+        except ValidationError as refusal:
+            problem = problem_of(input_error(refusal))
+            assert problem.status in {400, 404}
+            ErrorBody.model_validate_json(orjson.dumps(problem.body()), extra="forbid")
+
+    @given(frame=JSON, known=st.sampled_from(CLIENT_FRAMES))
+    def test_any_frame_is_understood_or_refused_with_a_sentence(self, frame, known):
+        if isinstance(frame, dict):
+            frame["type"] = frame_type(known)
+        try:
+            parse_client_frame(json.dumps(frame))
+        except ValidationError as refusal:
+            problem = frame_problem(refusal)
+            ErrorFrame.model_validate_json(orjson.dumps(problem.frame()), extra="forbid")
+
+    def test_a_long_name_is_not_repeated_at_length(self):
+        problem = problem_of(body_error(NewMessage, {"content": "a", "b" * 10_000: 1}))
+        assert len(problem.message) + len(problem.field) < 300
 
 
 class TestFrames:
