@@ -1,0 +1,143 @@
+"""Records as the objects of the native protocol: plain values, ready for orjson.
+
+What is rendered here is held against `schema.wire` by tests. A field that has nothing to say is
+left out where the schema gives it a default.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from homeserver.identifiers import native_uuid
+from homeserver.messages import reply_of, text_of, thread_of
+from homeserver.streams.people import Person
+from homeserver.streams.tail import Committed
+from homeserver.views.messages import MessageView, Reaction
+from homeserver.views.room_settings import RoomDetails
+from homeserver.views.users import UserView
+from schema.wire.times import timestamp
+
+MAX_LISTED_MEMBERS = 250
+
+Rendered = dict[str, Any]
+
+
+def new_message(committed: Committed) -> Rendered:
+    """A message that was just written: without edits, reactions and answers."""
+    stored, sender = committed.stored, committed.sender
+    event = stored.event
+    reply_to, thread = reply_of(event), thread_of(event)
+    rendered = {
+        "id": stored.facts.uuid,
+        "room_id": committed.room.uuid,
+        "user_id": sender.uuid,
+        "user_name": sender.name,
+        "content": text_of(event.content),
+        "created_at": timestamp(event.origin_server_ts),
+        "reply_to": None if reply_to is None else native_uuid(reply_to),
+        "attachments": [],
+    }
+    if thread is not None:
+        rendered["thread_id"] = native_uuid(thread)
+    return rendered
+
+
+def message(view: MessageView, *, personal: bool) -> Rendered:
+    """A message as it is now. personal: with what only the reader it was read for may be told."""
+    return {
+        "id": view.uuid,
+        "room_id": view.room_uuid,
+        "user_id": view.sender.uuid,
+        "user_name": view.sender.name,
+        "content": view.text,
+        "created_at": timestamp(view.created_at_ms),
+        "reply_to": view.reply_to,
+        "attachments": [],
+        **_said(
+            thread_id=view.thread,
+            thread_count=view.thread_count or None,
+            edited_at=moment(view.edited_at_ms),
+            reactions=[reaction(each, personal=personal) for each in view.reactions] or None,
+            deleted_at=moment(view.deleted_at_ms),
+        ),
+    }
+
+
+def reaction(view: Reaction, *, personal: bool) -> Rendered:
+    """Everybody who reacted with one key. personal: whether to say that the reader is one."""
+    rendered = {"key": view.key, "count": view.count, "users": list(view.users)}
+    return {**rendered, "mine": view.mine} if personal else rendered
+
+
+def room(view: RoomDetails, *, reader: UUID) -> Rendered:
+    """A room for one of its members; see `RoomOutline`."""
+    listed = view.members[:MAX_LISTED_MEMBERS]
+    return {
+        "id": view.uuid,
+        "name": room_name(view, reader=reader),
+        "type": view.kind,
+        "members": [person.uuid for person in listed],
+        "member_count": view.member_count,
+        "created_at": timestamp(view.created_at_ms),
+        "public": view.public,
+        "history_visibility": view.history_visibility,
+        **_said(
+            members_truncated=view.member_count > len(listed) or None,
+            topic=view.topic,
+            avatar_url=view.avatar_url,
+        ),
+    }
+
+
+def room_outline(view: RoomDetails, *, reader: UUID) -> Rendered:
+    """A room for somebody who is invited: not who is in it."""
+    return {
+        "id": view.uuid,
+        "name": room_name(view, reader=reader),
+        "type": view.kind,
+        "members": [],
+        **_said(topic=view.topic, avatar_url=view.avatar_url),
+    }
+
+
+def room_name(view: RoomDetails, *, reader: UUID) -> str | None:
+    """A direct room without a name has the name of the other person."""
+    if view.name is not None or view.kind != "direct":
+        return view.name
+    return next((person.name for person in view.members if person.uuid != reader), None)
+
+
+def user(view: UserView) -> Rendered:
+    """See `schema.wire.objects.User`."""
+    return {
+        "id": view.uuid,
+        "name": view.name,
+        "email": view.email,
+        "avatar_url": view.avatar_url,
+        "status": view.status,
+    }
+
+
+def user_ref(person: Person) -> Rendered:
+    """Just enough of a person to name them."""
+    return {"id": person.uuid, "name": person.name}
+
+
+def presence(user_uuid: UUID, status: str, last_seen_ms: int | None) -> Rendered:
+    """See `schema.wire.objects.Presence`."""
+    return {"user_id": user_uuid, "status": status, "last_seen": moment(last_seen_ms)}
+
+
+def moment(ms: int | None) -> str | None:
+    """A time that may be unknown."""
+    return None if ms is None else timestamp(ms)
+
+
+def messages(views: Iterable[MessageView]) -> list[Rendered]:
+    """A page, for the reader it was read for."""
+    return [message(view, personal=True) for view in views]
+
+
+def _said(**fields: Any) -> Rendered:
+    """Those that have something to say."""
+    return {name: value for name, value in fields.items() if value is not None}
