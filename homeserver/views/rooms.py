@@ -11,11 +11,10 @@ from homeserver.search_terms import folded
 from homeserver.storage import room_lists, state_history
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.room_lists import JoinedRow, PublishedRow
-from homeserver.storage.timeline import MAX_POSITION, Span
+from homeserver.storage.timeline import MAX_POSITION
 from homeserver.streams.people import People, Person
 from homeserver.streams.room_records import RoomRecords
-from homeserver.views import history
-from homeserver.views.history import ReadableRoom
+from homeserver.views import unread
 from homeserver.views.messages import Messages, MessageView
 from homeserver.views.room_settings import (
     LOOK_TYPES,
@@ -117,8 +116,8 @@ class Rooms:
             rows = await room_lists.joined(db, by.user_nid, limit=1, only=room.room_nid)
             if not rows:
                 raise _no_such_room()
-            readable = await _readable(db, by, rows)
-            counts = await room_lists.unread_counts(db, by.user_nid, _after_read(rows, readable))
+            readable = await unread.readable_rooms(db, by.user_id, rows)
+            counts = await unread.counts(db, by.user_nid, rows, readable)
         return Unread(room.uuid, counts.get(room.room_nid, 0), rows[0].last_read)
 
     async def get(self, by: Requester, room_uuid: UUID) -> RoomDetails:
@@ -222,9 +221,9 @@ class Rooms:
             nids = [row.room.room_nid for row in rows]
             state = await state_history.current(db, nids, LOOK_TYPES)
             looks = {nid: look_of(nid, state) for nid in nids}
-            readable = await _readable(db, by, rows)
-            last = await room_lists.last_messages(db, _spans(rows, readable))
-            unread = await room_lists.unread_counts(db, by.user_nid, _after_read(rows, readable))
+            readable = await unread.readable_rooms(db, by.user_id, rows)
+            last = await room_lists.last_messages(db, unread.visible_spans(rows, readable))
+            counts = await unread.counts(db, by.user_nid, rows, readable)
             others = await room_lists.others_of(db, by.user_nid, _nameless(rows, looks))
             newest = [*last.values()]
             hanging = await self._messages.hanging(db, newest, by.user_nid)
@@ -238,7 +237,7 @@ class Rooms:
                 looks[row.room.room_nid],
                 people.get(others.get(row.room.room_nid, 0)),
                 last_views.get(row.room.room_nid),
-                unread.get(row.room.room_nid, 0),
+                counts.get(row.room.room_nid, 0),
             )
             for row in rows
         ]
@@ -261,39 +260,6 @@ async def _require_member(db: Connection, by: Requester, room: RoomRecord) -> No
         raise _no_such_room()
 
 
-async def _readable(
-    db: Connection, by: Requester, rows: Sequence[JoinedRow]
-) -> dict[int, ReadableRoom]:
-    """Of the rooms where the reader has read nothing yet, also when he joined."""
-    unread = [row.room.room_nid for row in rows if row.read_position is None]
-    nids = [row.room.room_nid for row in rows]
-    return await history.of_rooms(db, by.user_id, nids, when_joined=unread)
-
-
-def _spans(rows: Sequence[JoinedRow], readable: Mapping[int, ReadableRoom]) -> list[Span]:
-    return [span for row in rows for span in _spans_of(row, readable)]
-
-
-def _spans_of(row: JoinedRow, readable: Mapping[int, ReadableRoom]) -> Sequence[Span]:
-    known = readable.get(row.room.room_nid)
-    return (Span(row.room.room_nid),) if known is None else known.spans
-
-
-def _after_read(rows: Sequence[JoinedRow], readable: Mapping[int, ReadableRoom]) -> list[Span]:
-    """What stands after the last message that was read, or after the join if none was."""
-    spans = []
-    for row in rows:
-        known = readable.get(row.room.room_nid)
-        joined_at = row.position if known is None else known.joined_at
-        mark = joined_at if row.read_position is None else row.read_position
-        spans += [
-            Span(span.room_nid, max(span.after, mark), span.upto, span.since, span.until)
-            for span in _spans_of(row, readable)
-            if mark is not None and span.upto > mark
-        ]
-    return spans
-
-
 def _nameless(rows: Sequence[JoinedRow], looks: Mapping[int, Look]) -> list[int]:
     return [
         row.room.room_nid
@@ -309,7 +275,7 @@ def _activity(row: JoinedRow, last: Mapping[int, MessageView]) -> int:
 
 
 def _summary(
-    row: JoinedRow, look: Look, peer: Person | None, last: MessageView | None, unread: int
+    row: JoinedRow, look: Look, peer: Person | None, last: MessageView | None, unread_count: int
 ) -> RoomSummary:
     return RoomSummary(
         uuid=row.room.uuid,
@@ -318,7 +284,7 @@ def _summary(
         topic=look.topic,
         avatar_url=look.avatar_url,
         last_message=last,
-        unread_count=unread,
+        unread_count=unread_count,
         last_read_id=row.last_read,
         member_count=row.member_count,
     )

@@ -32,6 +32,7 @@ from homeserver.requester import Requester
 from homeserver.rooms.preparing import Append
 from homeserver.storage import users
 from homeserver.storage.database import Database
+from homeserver.views.live import Live
 from homeserver.views.messages import Messages
 from homeserver.views.rooms import Rooms
 from homeserver.views.timeline import Timeline
@@ -48,6 +49,7 @@ class Views:
     messages: Messages
     timeline: Timeline
     rooms: Rooms
+    live: Live
 
 
 class Server:
@@ -74,8 +76,18 @@ class Server:
             "people": streams.people,
             "messages": messages,
         }
-        self.views = Views(messages=messages, timeline=Timeline(**deps), rooms=Rooms(**deps))
+        self.views = Views(
+            messages=messages,
+            timeline=Timeline(**deps),
+            rooms=Rooms(**deps),
+            live=Live(**deps, status_of=streams.presence.status),
+        )
         self._sessions = count(1)
+
+    @property
+    def position(self) -> int:
+        """Of the newest event."""
+        return self.core.streams.events.position
 
     @property
     def actions(self) -> Actions:
@@ -112,6 +124,8 @@ class Server:
         return await self.room("channel", by, *others, **{"public": True, "name": "News"} | more)
 
     async def room(self, kind: str, by: Requester, *others: Requester, **more: Any) -> RoomRecord:
+        """A room, a millisecond after what was before it: its ID is a hash of its beginning."""
+        self.clock.ms += 1
         members = [other.user_uuid for other in others]
         wanted = NewRoom(kind=kind, members=members, **more)
         return (await self.actions.create_room.create(by, wanted))[0]

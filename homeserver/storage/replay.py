@@ -1,0 +1,120 @@
+"""What one user missed: events of his rooms while he was in them, and read markers there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.events.stored import StoredEvent
+from homeserver.identifiers import EventID
+from homeserver.storage.database import Connection
+from homeserver.storage.events import COLUMNS, stored_event
+from homeserver.storage.receipts import ReadRow
+from homeserver.storage.timeline import Span, span_columns
+
+WITHDRAWN = "-"
+"""Stands before the relation type of an event that was redacted."""
+
+_EVENTS = f"""
+    SELECT {COLUMNS} FROM (
+        SELECT position FROM (
+            SELECT found.position
+            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
+                AS s (room_nid, after, upto, since, until)
+            CROSS JOIN LATERAL (
+                SELECT m.position FROM events m
+                WHERE m.room_nid = s.room_nid AND m.position > s.after AND m.position <= s.upto
+                    AND m.state_version >= s.since AND m.state_version < s.until
+                ORDER BY m.position LIMIT $7
+            ) found
+            UNION SELECT unnest($6::bigint[])
+        ) reached ORDER BY position LIMIT $7
+    ) page JOIN events e USING (position) JOIN rooms r ON r.room_nid = e.room_nid
+    ORDER BY e.position
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRow:
+    """A user's place in a room. position: of the event that says so; None for one that came with
+    the room's state.
+    """
+
+    room_nid: int
+    membership: str
+    position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RelationOf:
+    """What an event related to. key: of a reaction."""
+
+    parent_uuid: UUID
+    rel_type: str
+    key: str | None
+
+
+async def memberships_since(db: Connection, user_nid: int, position: int) -> list[MembershipRow]:
+    """The rooms that a user is in, and those where his membership changed after a position."""
+    rows = await db.fetch(
+        "SELECT m.room_nid, m.membership, e.position"
+        " FROM memberships m JOIN events e USING (event_nid)"
+        " WHERE m.user_nid = $1 AND (m.membership = 'join' OR e.position > $2)",
+        user_nid,
+        position,
+    )
+    return [MembershipRow(row["room_nid"], row["membership"], row["position"]) for row in rows]
+
+
+async def events_of(
+    db: Connection, spans: Sequence[Span], positions: Sequence[int], *, limit: int
+) -> list[StoredEvent]:
+    """The oldest accepted events of the spans and at the positions, in stream order."""
+    rows = await db.fetch(_EVENTS, *span_columns(spans), list(positions), limit)
+    return [stored_event(row) for row in rows]
+
+
+async def reads(
+    db: Connection, user_nid: int, *, after: int, upto: int, limit: int
+) -> list[ReadRow]:
+    """The oldest read markers that moved in the rooms that a user is in, in that order."""
+    rows = await db.fetch(
+        """
+        SELECT p.position, p.room_nid, r.uuid AS room_uuid, e.uuid AS message_uuid, e.event_id,
+            p.user_nid, u.uuid AS reader_uuid, p.ts
+        FROM receipts p JOIN memberships m ON m.room_nid = p.room_nid AND m.user_nid = $1
+            JOIN rooms r ON r.room_nid = p.room_nid JOIN users u ON u.user_nid = p.user_nid
+            JOIN events e ON e.event_nid = p.event_nid
+        WHERE p.position > $2 AND p.position <= $3 AND p.kind = 'read' AND m.membership = 'join'
+        ORDER BY p.position LIMIT $4
+        """,
+        user_nid,
+        after,
+        upto,
+        limit,
+    )
+    return [
+        ReadRow(
+            position=row["position"],
+            room_nid=row["room_nid"],
+            room_uuid=row["room_uuid"],
+            message_uuid=row["message_uuid"],
+            event_id=EventID(row["event_id"]),
+            reader_nid=row["user_nid"],
+            reader_uuid=row["reader_uuid"],
+            ts=row["ts"],
+        )
+        for row in rows
+    ]
+
+
+async def withdrawn_relation(db: Connection, event_nid: int) -> RelationOf | None:
+    """What a redacted event had related to."""
+    row = await db.fetchrow(
+        "SELECT parent_uuid, rel_type, key FROM relations"
+        " WHERE event_nid = $1 AND starts_with(rel_type, $2)",
+        event_nid,
+        WITHDRAWN,
+    )
+    if row is None:
+        return None
+    return RelationOf(row["parent_uuid"], row["rel_type"].removeprefix(WITHDRAWN), row["key"])

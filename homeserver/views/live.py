@@ -1,0 +1,221 @@
+"""What connected clients are told, read for the hub that tells them: subscriptions, what somebody
+missed, and things as they are now, for nobody in particular.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from homeserver.events.content import membership_of
+from homeserver.events.stored import RoomRecord, StoredEvent
+from homeserver.identifiers import UserID, native_uuid
+from homeserver.messages import ANNOTATION, REPLACE
+from homeserver.storage import (
+    accounts,
+    events,
+    memberships,
+    replay,
+    room_lists,
+    state_history,
+    streams,
+)
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.receipts import ReadRow
+from homeserver.storage.timeline import MAX_VERSION, Span
+from homeserver.streams.people import People
+from homeserver.streams.room_records import RoomRecords
+from homeserver.streams.tail import EVENTS, Committed, complete
+from homeserver.views import unread
+from homeserver.views.messages import Messages, MessageView
+from homeserver.views.room_settings import SETTING_TYPES, RoomDetails, details
+from homeserver.views.rooms import LISTED_MEMBERS
+from homeserver.views.users import UserView
+from homeserver.visibility import MEMBER_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """The rooms that a user is a member of, at a position of the stream of events."""
+
+    position: int
+    room_nids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedMessage:
+    """What a redaction took away: a message."""
+
+    message_uuid: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedReaction:
+    """What a redaction took away: a reaction."""
+
+    message_uuid: UUID
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedEdit:
+    """What a redaction took away: an edit, so the message reads as before."""
+
+    message_uuid: UUID
+
+
+Removed = RemovedMessage | RemovedReaction | RemovedEdit
+
+
+class Live:
+    """Reads of the hub. All raise Unavailable. status_of: the presence of a user by user_nid."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        rooms: RoomRecords,
+        people: People,
+        messages: Messages,
+        status_of: Callable[[int], str],
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._people = people
+        self._messages = messages
+        self._status_of = status_of
+
+    async def subscriptions(self, user_nid: int) -> Subscriptions:
+        """In one snapshot."""
+        async with self._database.snapshot() as db:
+            position = await streams.current(db, EVENTS)
+            room_nids = await memberships.rooms_of(db, user_nid, "join")
+        return Subscriptions(position, frozenset(room_nids))
+
+    async def replay(self, user_nid: int, after: int, upto: int, limit: int) -> list[Committed]:
+        """The oldest `limit` events with after < position <= upto that reached the user: those of
+        rooms while he was a member, and all memberships of his own.
+
+        What was redacted since comes as it is now: without content.
+        """
+        person = await self._people.get(user_nid)
+        if person is None:
+            return []
+        async with self._database.snapshot() as db:
+            spans, own = await _reach(db, user_nid, person.user_id, after, upto)
+            found = await replay.events_of(db, spans, own, limit=limit)
+        return await self._complete(found)
+
+    async def reads(self, user_nid: int, after: int, upto: int, limit: int) -> list[ReadRow]:
+        """The oldest `limit` read marks in the user's rooms with after < position <= upto."""
+        async with self._database.connection() as db:
+            return await replay.reads(db, user_nid, after=after, upto=upto, limit=limit)
+
+    async def unread(self, user_nid: int, room_nid: int) -> int:
+        """How many messages of others stand after the user's read mark in a room; at most 999."""
+        person = await self._people.get(user_nid)
+        if person is None:
+            return 0
+        async with self._database.snapshot() as db:
+            rows = await room_lists.joined(db, user_nid, limit=1, only=room_nid)
+            readable = await unread.readable_rooms(db, person.user_id, rows)
+            counts = await unread.counts(db, user_nid, rows, readable)
+        return counts.get(room_nid, 0)
+
+    async def message(self, message_uuid: UUID) -> MessageView | None:
+        """For nobody in particular. None: there is no such message."""
+        async with self._database.snapshot() as db:
+            stored = await events.by_uuid(db, message_uuid)
+            if stored is None or not stored.facts.is_message or stored.facts.position is None:
+                return None
+            hanging = await self._messages.hanging(db, [stored], None)
+        return (await self._messages.views([stored], hanging))[0]
+
+    async def removed(self, redaction: Committed) -> Removed | None:
+        """What a redaction took away; None: nothing that the native protocol shows."""
+        redacts = redaction.stored.event.redacts
+        if redacts is None:
+            return None
+        async with self._database.connection() as db:
+            target = await events.by_uuid(db, native_uuid(redacts))
+            # Not every redaction redacts: its sender may lack the right, or another was first.
+            if target is None or target.facts.redacted_by != redaction.stored.facts.event_nid:
+                return None
+            if target.facts.is_message:
+                return RemovedMessage(target.facts.uuid)
+            return await _removed_relation(db, target)
+
+    async def room(self, room_nid: int) -> RoomDetails | None:
+        """For nobody in particular: the name is the room's own. None: it is gone."""
+        room = await self._rooms.by_nid(room_nid)
+        if room is None or room.deleted_at is not None:
+            return None
+        async with self._database.snapshot() as db:
+            state = await state_history.current(db, [room_nid], SETTING_TYPES)
+            members = await room_lists.members(db, room_nid, limit=LISTED_MEMBERS)
+            count = await room_lists.member_count(db, room_nid)
+        people = await self._people.get_many(members)
+        listed = [people[user_nid] for user_nid in members]
+        return details(room, state, members=listed, member_count=count)
+
+    async def user(self, user_uuid: UUID) -> UserView | None:
+        """As somebody who shares a room sees him. None: there is no such user."""
+        person = await self._people.by_uuid(user_uuid)
+        if person is None:
+            return None
+        async with self._database.connection() as db:
+            account = await accounts.by_nid(db, person.user_nid)
+        return UserView(
+            uuid=person.uuid,
+            user_id=person.user_id,
+            name=person.name,
+            email=None if account is None else account.email,
+            avatar_url=person.avatar_url,
+            status=self._status_of(person.user_nid),
+        )
+
+    async def _complete(self, found: Sequence[StoredEvent]) -> list[Committed]:
+        """Senders and rooms are brought into memory first: to look them up takes connections,
+        and who holds one must not wait for another.
+        """
+        await self._people.get_many({stored.facts.sender_nid for stored in found})
+        rooms: list[RoomRecord | None] = [
+            await self._rooms.by_nid(room_nid)
+            for room_nid in {stored.facts.room_nid for stored in found}
+        ]
+        there = {room.room_nid for room in rooms if room is not None}
+        kept = [stored for stored in found if stored.facts.room_nid in there]
+        async with self._database.connection() as db:
+            return await complete(db, kept, people=self._people, rooms=self._rooms)
+
+
+async def _reach(
+    db: Connection, user_nid: int, user_id: UserID, after: int, upto: int
+) -> tuple[list[Span], list[int]]:
+    """What reached a user between two positions: stretches of rooms, and positions of his own
+    memberships. Two queries.
+    """
+    rooms = await replay.memberships_since(db, user_nid, after)
+    settled = [row.room_nid for row in rooms if row.position is not None and row.position <= after]
+    moved = {row.room_nid for row in rooms}.difference(settled)
+    found = await state_history.intervals(db, moved, (MEMBER_TYPE, user_id)) if moved else {}
+    spans = [Span(room_nid, after, upto) for room_nid in settled]
+    own: list[int] = []
+    for row in (row for rows in found.values() for row in rows):
+        if membership_of(row.event) == "join":
+            # A membership's own event still has the state before it: that of a departure counts.
+            until = MAX_VERSION if row.until is None else row.until
+            spans.append(Span(row.room_nid, after, upto, row.since, until))
+        if row.position is not None and after < row.position <= upto:
+            own.append(row.position)
+    return spans, own
+
+
+async def _removed_relation(db: Connection, target: StoredEvent) -> Removed | None:
+    relation = await replay.withdrawn_relation(db, target.facts.event_nid)
+    if relation is None:
+        return None
+    if relation.rel_type == REPLACE:
+        return RemovedEdit(relation.parent_uuid)
+    if relation.rel_type == ANNOTATION:
+        return RemovedReaction(relation.parent_uuid, relation.key or "")
+    return None
