@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NoReturn, Self, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import Pool, PoolConnectionProxy
@@ -29,6 +29,7 @@ _Result = TypeVar("_Result")
 _CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _LOST = (
     asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # asyncpg, when the server ends an idle connection with a reason
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     ConnectionError,
@@ -45,8 +46,12 @@ _AWAY = (
     asyncpg.IdleSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
 )
-_CLIENT_SIDE = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-_ANY_FAILURE = (asyncpg.PostgresError, *_CLIENT_SIDE, OSError)
+_ANY_FAILURE = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 # How much longer than Postgres this side waits before it takes the connection for dead.
 _CLIENT_MARGIN_S = 5.0
@@ -127,10 +132,7 @@ class Database:
         try:
             yield connection
         except _ANY_FAILURE as error:
-            failure = _as_unavailable(error, connection)
-            if failure is None:
-                raise
-            raise failure from error
+            _raise_judged(error, connection)
         finally:
             await self._release(connection)
 
@@ -176,10 +178,7 @@ class Database:
         try:
             yield connection
         except _ANY_FAILURE as error:
-            failure = _as_unavailable(error, connection)
-            if failure is None:
-                raise
-            raise failure from error
+            _raise_judged(error, connection)
         finally:
             with suppress(*_ANY_FAILURE):
                 await connection.close(timeout=self._settings.acquire_timeout_s)
@@ -284,7 +283,7 @@ async def _roll_back(transaction: Transaction, connection: Connection) -> None:
 async def _commit(transaction: Transaction, connection: Connection) -> None:
     try:
         await transaction.commit()
-    except (*_LOST, *_CLIENT_SIDE) as error:
+    except _ANY_FAILURE as error:
         if isinstance(error, _LOST) or _is_gone(connection):
             raise OutcomeUnknown(
                 "The database went away while it was storing this; it may be stored or not."
@@ -292,18 +291,30 @@ async def _commit(transaction: Transaction, connection: Connection) -> None:
         raise
 
 
+def _raise_judged(error: Exception, connection: Connection) -> NoReturn:
+    """Raise what the failure means to a caller."""
+    if isinstance(error, asyncpg.InternalClientError) and not _is_gone(connection):
+        connection.terminate()  # nobody knows what state it is in
+    failure = _as_unavailable(error, connection)
+    if failure is None:
+        raise error
+    raise failure from error
+
+
 def _as_unavailable(error: Exception, connection: Connection) -> Unavailable | None:
     """The failure that the caller is not to blame for, or None for a wrong statement."""
     if isinstance(error, _CONFLICTS):
         return TransactionConflict("The database was busy with a conflicting change.")
-    if isinstance(error, _AWAY) or (isinstance(error, _CLIENT_SIDE) and _is_gone(connection)):
+    if isinstance(error, _AWAY) or _is_gone(connection):
         return Unavailable(f"The database cannot answer now: {_sentence(error)}")
     return None
 
 
 def _is_gone(connection: Connection) -> bool:
-    """Whether it was lost; asyncpg detaches a pooled connection that was, and then even asking
-    raises InterfaceError."""
+    """Whether it was lost.
+
+    asyncpg detaches a pooled connection that was, and then even asking raises InterfaceError.
+    """
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:

@@ -70,6 +70,11 @@ def with_database(dsn: str, name: str, *, user: str | None = None) -> str:
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{name}"))
 
 
+def database_name(dsn: str) -> str:
+    """The name of the DSN's database."""
+    return urlsplit(dsn).path.lstrip("/")
+
+
 async def _administer(dsn: str, statement: str) -> None:
     connection = await asyncpg.connect(with_database(dsn, "postgres", user="postgres"))
     try:

@@ -49,8 +49,10 @@ _CRASH_STOP_S = 10.0
 _CONNECT_TIMEOUT_S = 60.0
 _PRUNE_EVERY_S = 15.0
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
-_STEADY_S = 10.0
+_LONGEST_PAUSE_S = 5.0
+_STEADY_S = 5.0
+
+_DRIVER_ERRORS = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 log = structlog.get_logger(__name__)
 
@@ -87,12 +89,18 @@ class EmbeddedPostgres:
         Raises EmbeddedPostgresError, DataDirError.
         """
         self._stopping = False
-        return await self._begin()
+        socket_dir = await self._begin()
+        try:
+            await _ensure_database(socket_dir)
+        except BaseException:
+            await self.stop()
+            raise
+        return _dsn(socket_dir)
 
     async def watch(self) -> None:
         """Start the server again whenever it ends, until `stop`; a task of the caller.
 
-        Pauses between attempts grow from half a second to half a minute, so a server that cannot
+        Pauses between attempts grow from nothing to five seconds, so a server that cannot
         start (a full disk) comes back by itself when it can.
         """
         self._watcher = asyncio.create_task(self._keep_running())
@@ -117,7 +125,8 @@ class EmbeddedPostgres:
                 remove_socket_dir, data_dir=self._data_dir, directory=self._socket_dir
             )
 
-    async def _begin(self) -> str:
+    async def _begin(self) -> Path:
+        """Start the server and wait until it is ready; where its socket is."""
         with plain_errors("Postgres could not be started"):
             await asyncio.to_thread(prepare_data_dir, self._data_dir)
             lock = await claim(self._cluster, grace_s=self._grace_s)
@@ -132,12 +141,11 @@ class EmbeddedPostgres:
                 os.close(lock)
         try:
             await self._until_ready(running)
-            await _ensure_database(socket_dir)
         except BaseException:
             await _end(running, grace_s=0)
             raise
         self._running, self._socket_dir = running, socket_dir
-        return _dsn(socket_dir)
+        return socket_dir
 
     async def _create_cluster(self, account: Account, lock: int) -> None:
         directory = await asyncio.to_thread(self._cluster.begin, account)
@@ -225,6 +233,8 @@ class EmbeddedPostgres:
         except (EmbeddedPostgresError, DataDirError) as error:
             # The sentence is the whole story: a traceback at each attempt would bury it.
             log.error("Postgres is still away", reason=str(error), next_attempt_s=next_attempt_s)  # noqa: TRY400
+        except Exception:  # whatever else it is, giving up would make it final
+            log.exception("Postgres is still away", next_attempt_s=next_attempt_s)
         else:
             log.info("Postgres is back")
 
@@ -269,7 +279,7 @@ async def _ensure_database(socket_dir: Path) -> None:
                 "SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE
             ):
                 await connection.execute(f"CREATE DATABASE {_DATABASE} OWNER {_ROLE}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, *_DRIVER_ERRORS, OSError) as error:
         raise explain("Postgres could not be started", [str(error) or repr(error)]) from error
 
 
