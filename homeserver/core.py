@@ -85,6 +85,11 @@ class Core:
         await self.streams.events.start()
         await self.streams.receipts.start()
 
+    async def drain(self) -> None:
+        """Everything that was asked for is committed."""
+        await self.engine.committer.drained()
+        await self.streams.presence.save()
+
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
         streams = self.streams

@@ -66,7 +66,7 @@ def parse_room_alias(text: str) -> RoomAlias:
 
 def parse_room_id(text: str) -> RoomID:
     """A room ID of any room version: room versions before 12 carry a server name."""
-    if not text.startswith("!") or len(text) < 2 or len(text.encode()) > MAX_IDENTIFIER_BYTES:
+    if not text.startswith("!") or text == "!" or not _is_storable(text):
         raise InvalidIdentifier(f"{text!r} is not a room ID")
     return RoomID(text)
 
@@ -81,13 +81,20 @@ def localpart_of(identifier: str) -> str:
     return identifier[1:].partition(":")[0]
 
 
+def _is_storable(text: str) -> bool:
+    """Postgres text has no NUL, and UTF-8 no lone surrogates."""
+    try:
+        return len(text.encode()) <= MAX_IDENTIFIER_BYTES and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
 def _parse_with_server(text: str, sigil: str, kind: str) -> str:
-    localpart, colon, server = text[1:].partition(":")
+    _, colon, server = text[1:].partition(":")
     if (
         not text.startswith(sigil)
         or not colon
-        or "\0" in localpart
-        or len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES
+        or not _is_storable(text)
     ):
         raise InvalidIdentifier(f"{text!r} is not a {kind}")
     parse_server_name(server)

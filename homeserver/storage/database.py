@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from random import Random
 from typing import Any, NoReturn, Self, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import Pool, PoolConnectionProxy
@@ -108,6 +110,7 @@ class Database:
             min_size=0,
             max_size=max_connections,
             max_inactive_connection_lifetime=600,
+            init=_use_plain_uuids,
             **settings.for_asyncpg(),
         )
         try:
@@ -213,6 +216,21 @@ class Database:
         # A failure here has no consequence: asyncpg has then closed the connection.
         with suppress(*_ANY_FAILURE):
             await self._pool.release(connection, timeout=self._settings.acquire_timeout_s)
+
+
+async def _use_plain_uuids(connection: asyncpg.Connection) -> None:
+    """asyncpg has a UUID class of its own, which orjson does not know."""
+    await connection.set_type_codec(
+        "uuid",
+        schema="pg_catalog",
+        encoder=attrgetter("bytes"),
+        decoder=_uuid_of,
+        format="binary",
+    )
+
+
+def _uuid_of(data: bytes) -> UUID:
+    return UUID(bytes=bytes(data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,192 @@
+"""The façades, wired: native REST and WebSocket, the documents, and what watches the server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from secrets import token_bytes, token_hex
+
+from aiohttp import web
+
+from clientapi.authentication import Authenticator
+from clientapi.client_addresses import ClientAddresses
+from clientapi.cross_origin import CrossOrigin
+from clientapi.middleware import Gate
+from clientapi.native.api_docs import add_docs
+from clientapi.native.live import Live, Needs, build_native
+from clientapi.native.rest.routes import add_routes
+from clientapi.native.services import NativeServices
+from clientapi.probes import PROBES, add_metrics, add_probes
+from clientapi.rate_limits import RateLimits
+from homeserver.accounts import Accounts
+from homeserver.clock import Clock
+from homeserver.config import Config
+from homeserver.core import Core
+from homeserver.errors import Unavailable
+from homeserver.metrics import Metrics
+from homeserver.storage.database import Database
+from homeserver.streams.bus import Bus
+from homeserver.views.live import Live as LiveViews
+from homeserver.views.messages import Messages
+from homeserver.views.presence import Presence
+from homeserver.views.rooms import Rooms
+from homeserver.views.search import Search
+from homeserver.views.timeline import Timeline
+
+_REQUEST_ID_BYTES = 8
+_READY_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facades:
+    """applications: the main one, and that of `/metrics` where it has an address of its own."""
+
+    applications: tuple[web.Application, ...]
+    authenticator: Authenticator
+    live: Live
+    grace_s: float
+
+    def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run, each until cancelled."""
+        return (self.live.run,)
+
+    async def drain(self) -> None:
+        """Lets open connections go, when nothing new is accepted any more."""
+        await self.live.drain(grace_s=self.grace_s)
+
+
+def build_facades(
+    *,
+    config: Config,
+    core: Core,
+    accounts: Accounts,
+    database: Database,
+    bus: Bus,
+    metrics: Metrics,
+    clock: Clock,
+) -> Facades:
+    """core: started, for the live part begins where the streams stand."""
+    rate_limits = RateLimits(settings=config.rate_limits, clock=clock)
+    authenticator = Authenticator(
+        access_tokens=accounts.access_tokens,
+        sessions=accounts.sessions,
+        sightings=accounts.sightings,
+        bus=bus,
+        clock=clock,
+        random_bytes=token_bytes,
+        ticket_ttl_s=config.auth.ticket_ttl_seconds,
+    )
+    services = _services(core, accounts, database, authenticator, rate_limits)
+    live = _live(config, core, accounts, database, bus, metrics, clock, services)
+    live.start()
+    gate = Gate(
+        addresses=ClientAddresses(trusted_proxies=config.server.trusted_proxies),
+        cross_origin=CrossOrigin(origins=config.server.cors_origins),
+        rate_limits=rate_limits,
+        metrics=metrics,
+        clock=clock,
+        new_request_id=lambda: token_hex(_REQUEST_ID_BYTES),
+        probes=PROBES,
+    )
+    main = gate.application(max_body_bytes=config.server.max_body_bytes)
+    add_routes(main, services)
+    add_docs(main)
+    add_probes(main, is_ready=lambda: _answers(database))
+    main.router.add_get("/ws", live.websockets.handle)
+    return Facades(
+        applications=_with_metrics(config, main, metrics),
+        authenticator=authenticator,
+        live=live,
+        grace_s=config.server.shutdown_grace_seconds,
+    )
+
+
+def _services(
+    core: Core,
+    accounts: Accounts,
+    database: Database,
+    authenticator: Authenticator,
+    rate_limits: RateLimits,
+) -> NativeServices:
+    people, rooms = core.streams.people, core.streams.rooms
+    messages = Messages(people=people)
+    return NativeServices(
+        send=core.actions.send,
+        create_room=core.actions.create_room,
+        room_settings=core.actions.room_settings,
+        membership=core.actions.membership,
+        receipts=core.actions.receipts,
+        typing=core.actions.typing,
+        login=accounts.login,
+        registration=accounts.registration,
+        tokens=accounts.tokens,
+        profile=accounts.profile,
+        rooms=Rooms(database=database, rooms=rooms, people=people, messages=messages),
+        timeline=Timeline(database=database, rooms=rooms, people=people, messages=messages),
+        search=Search(database=database, rooms=rooms, people=people, messages=messages),
+        users=accounts.users,
+        presence=Presence(database=database, people=people, stream=core.streams.presence),
+        sessions=accounts.sessions,
+        authenticator=authenticator,
+        rate_limits=rate_limits,
+    )
+
+
+def _live(
+    config: Config,
+    core: Core,
+    accounts: Accounts,
+    database: Database,
+    bus: Bus,
+    metrics: Metrics,
+    clock: Clock,
+    services: NativeServices,
+) -> Live:
+    streams = core.streams
+    views = LiveViews(
+        database=database,
+        rooms=streams.rooms,
+        people=streams.people,
+        messages=Messages(people=streams.people),
+        status_of=streams.presence.status,
+    )
+    return build_native(
+        Needs(
+            config=config,
+            events=streams.events,
+            marks=streams.receipts,
+            typing_stream=streams.typing,
+            presence_stream=streams.presence,
+            people=streams.people,
+            bus=bus,
+            send=core.actions.send,
+            receipts=core.actions.receipts,
+            typing=core.actions.typing,
+            presence=core.actions.presence,
+            views=views,
+            requester_of=accounts.sessions.requester,
+            authenticator=services.authenticator,
+            rate_limits=services.rate_limits,
+            metrics=metrics,
+            clock=clock,
+        )
+    )
+
+
+def _with_metrics(
+    config: Config, main: web.Application, metrics: Metrics
+) -> tuple[web.Application, ...]:
+    if config.server.metrics_bind is None:
+        add_metrics(main, metrics=metrics)
+        return (main,)
+    own = web.Application()
+    add_metrics(own, metrics=metrics)
+    return main, own
+
+
+async def _answers(database: Database) -> bool:
+    """Whether the database does its work now."""
+    try:
+        async with asyncio.timeout(_READY_TIMEOUT_S), database.connection() as db:
+            return bool(await db.fetchval("SELECT true"))
+    except (Unavailable, TimeoutError):
+        return False
