@@ -123,3 +123,14 @@ class Office:
 CHEAP = AuthConfig(
     registration="open", argon2_time_cost=1, argon2_memory_kib=64, access_token_ttl_seconds=3600
 )
+
+
+async def everything_in(database: Database) -> str:
+    """The tables about accounts, as text."""
+    async with database.connection() as db:
+        rows = [
+            row
+            for table in ("users", "accounts", "sessions", "invitation_codes")
+            for row in await db.fetch(f"SELECT * FROM {table}")
+        ]
+    return "\n".join(str(value) for row in rows for value in row.values())
