@@ -44,14 +44,14 @@ async def measure(lab: Lab) -> list[Figure]:
             meter = Meter(server.pid)
             due = await play(audience, messages, rate=RATE)
             await audience.hears(len(messages) * MEMBERS, patience_s=PATIENCE_S)
-            usage = meter.read()
+            usage, errors = meter.read(), audience.errors.total() + audience.closed
             flaws = await _flaws(server.address, audience, halls)
     return [
         Figure("messages", len(messages)),
         Figure("deliveries", audience.deliveries),
         *latency_figures("latency", audience.latencies(due.moments), p95_ms=20, p99_ms=50),
         *flaw_figures(flaws),
-        Figure("errors", audience.errors.total() + audience.closed, target=NONE),
+        Figure("errors", errors, target=NONE),
         *latency_figures("generator late", due.lateness),
         *usage_figures(usage, len(messages)),
     ]

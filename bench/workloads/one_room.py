@@ -33,7 +33,7 @@ async def measure(lab: Lab) -> list[Figure]:
             meter = Meter(server.pid)
             due = await play(audience, messages, rate=RATE)
             await audience.hears(len(messages) * MEMBERS, patience_s=PATIENCE_S)
-            usage = meter.read()
+            usage, errors = meter.read(), audience.errors.total() + audience.closed
     in_order = range(len(messages))
     flaws = sum((flaws_of(in_order, each.numbers) for each in audience.listeners), Flaws())
     return [
@@ -42,7 +42,7 @@ async def measure(lab: Lab) -> list[Figure]:
         *latency_figures("any member", audience.latencies(due.moments), p95_ms=60),
         *latency_figures("last member", _until_last(audience, due.moments), p95_ms=60),
         *flaw_figures(flaws),
-        Figure("errors", audience.errors.total() + audience.closed, target=NONE),
+        Figure("errors", errors, target=NONE),
         *latency_figures("generator late", due.lateness),
         *usage_figures(usage, len(messages)),
     ]
