@@ -62,17 +62,17 @@ async def of_room(db: Connection, room_nid: int, reader: UserID) -> ReadableRoom
 
 
 async def of_rooms(
-    db: Connection, reader: UserID, room_nids: Collection[int], *, when_joined: Collection[int]
+    db: Connection, reader: UserID, room_nids: Collection[int], *, in_detail: Collection[int]
 ) -> dict[int, ReadableRoom]:
     """Rooms that the reader is in and where there is more to know than that he may see all.
 
-    when_joined: rooms where `joined_at` is asked for. Two queries. Where history was always open
+    in_detail: rooms of which everything is asked for. Two queries. Where history was always open
     to all members, a member may see everything, so memberships are not looked at.
     """
     visibility = await state_history.intervals(db, room_nids, VISIBILITY_KEY)
     restricted = {room_nid for room_nid, rows in visibility.items() if _is_restricted(rows)}
     membership = await state_history.intervals(
-        db, restricted.union(when_joined), (MEMBER_TYPE, reader)
+        db, restricted.union(in_detail), (MEMBER_TYPE, reader)
     )
     return {
         room_nid: readable(room_nid, reader, visibility.get(room_nid, ()), rows)

@@ -20,7 +20,7 @@ async def readable_rooms(db: Connection, reader: UserID, rows: Sequence[JoinedRo
     """What must be known about the rooms besides that the reader is in them. Two queries."""
     unread = [row.room.room_nid for row in rows if row.read_position is None]
     nids = [row.room.room_nid for row in rows]
-    return await history.of_rooms(db, reader, nids, when_joined=unread)
+    return await history.of_rooms(db, reader, nids, in_detail=unread)
 
 
 def visible_spans(rows: Sequence[JoinedRow], readable: Readable) -> list[Span]:

@@ -23,6 +23,7 @@ from homeserver.actions.create_room import NewRoom
 from homeserver.actions.transactions import Sent
 from homeserver.config import Config
 from homeserver.core import Actions, Core, build_core
+from homeserver.delivery.search_index import search_index
 from homeserver.events.build import Draft
 from homeserver.events.signing import SigningKey
 from homeserver.events.stored import RoomRecord, StoredEvent
@@ -35,6 +36,7 @@ from homeserver.storage.database import Database
 from homeserver.views.live import Live
 from homeserver.views.messages import Messages
 from homeserver.views.rooms import Rooms
+from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
 from tests.support.office import LocalBus, ManualClock
 
@@ -50,6 +52,7 @@ class Views:
     timeline: Timeline
     rooms: Rooms
     live: Live
+    search: Search
 
 
 class Server:
@@ -80,8 +83,10 @@ class Server:
             messages=messages,
             timeline=Timeline(**deps),
             rooms=Rooms(**deps),
+            search=Search(**deps),
             live=Live(**deps, status_of=streams.presence.status),
         )
+        self.search_index = search_index(database=database, tail=streams.events)
         self._sessions = count(1)
 
     @property

@@ -1,0 +1,93 @@
+"""The search index: every message can be found by its words as they are after its edits.
+
+Each batch looks at the messages as they are now and sets what they can be found by, so doing it
+twice, or late, comes to the same.
+"""
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from homeserver import search_terms
+from homeserver.delivery.follower import Follower
+from homeserver.events.stored import StoredEvent
+from homeserver.identifiers import native_uuid
+from homeserver.messages import new_content_of, text_of
+from homeserver.search_terms import room_lexeme, sender_lexeme
+from homeserver.storage import events, message_search, timeline
+from homeserver.storage.database import Connection, Database
+from homeserver.streams.tail import EventTail
+
+CURSOR = "search_index"
+BATCH = 500
+
+
+def search_index(
+    *,
+    database: Database,
+    tail: EventTail,
+    observe: Callable[[int], None] = lambda _: None,
+    turn_poll_s: float = 5.0,
+) -> Follower:
+    """The follower that keeps the index, woken by new events. See Follower."""
+    follower = Follower(
+        database=database,
+        name=CURSOR,
+        advance=index_next,
+        observe=observe,
+        turn_poll_s=turn_poll_s,
+    )
+    tail.subscribe(follower.wake)
+    return follower
+
+
+async def index_next(db: Connection, position: int) -> int:
+    """Brings the index up to date with the next events after a position; returns the last's."""
+    touched = await message_search.touched(db, position, BATCH)
+    uuids = touched.messages
+    if touched.redactions:
+        uuids |= await _redacted(db, touched.redactions)
+    if uuids:
+        await _index(db, uuids)
+    return touched.upto
+
+
+async def _redacted(db: Connection, redaction_nids: tuple[int, ...]) -> frozenset[UUID]:
+    """Messages that redactions changed: those redacted, and those of which an edit was."""
+    redactions = await events.by_nids(db, redaction_nids)
+    targets = frozenset(
+        native_uuid(stored.event.redacts)
+        for stored in redactions.values()
+        if stored.event.redacts is not None
+    )
+    return targets | await message_search.messages_edited_by(db, targets)
+
+
+async def _index(db: Connection, uuids: frozenset[UUID]) -> None:
+    found = await events.by_uuids(db, uuids)
+    messages = [each for each in found.values() if _is_in_stream(each)]
+    gone = [each for each in messages if each.facts.redacted_by is not None]
+    there = [each for each in messages if each.facts.redacted_by is None]
+    edits = await timeline.edits(db, there)
+    if gone:
+        await message_search.remove(db, [_position(each) for each in gone])
+    if there:
+        await message_search.put(db, {_position(each): _lexemes(each, edits) for each in there})
+
+
+def _lexemes(message: StoredEvent, edits: Mapping[UUID, StoredEvent]) -> list[str]:
+    edit = edits.get(message.facts.uuid)
+    content = message.event.content if edit is None else new_content_of(edit.event)
+    return [
+        room_lexeme(message.facts.room_nid),
+        sender_lexeme(message.facts.sender_nid),
+        *search_terms.lexemes(text_of(content)),
+    ]
+
+
+def _is_in_stream(stored: StoredEvent) -> bool:
+    return stored.facts.is_message and stored.facts.position is not None
+
+
+def _position(stored: StoredEvent) -> int:
+    assert stored.facts.position is not None
+    return stored.facts.position
