@@ -5,7 +5,10 @@ caller fetches it, admits that first, and asks again.
 Source: server-server API v1.19 "Checks performed on receipt of a PDU", "Rejection", "Soft failure".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import asyncpg
 
 from homeserver.auth.rules import authorise_by_auth_events
 from homeserver.auth.verdict import ACCEPTED, Accepted, Need, Rejected, Rule, SoftFailed, Verdict
@@ -16,12 +19,13 @@ from homeserver.identifiers import EventID, UserID, native_uuid
 from homeserver.messages import is_message
 from homeserver.rooms import surroundings
 from homeserver.rooms.admission import judge
-from homeserver.rooms.batch import MEMBER_TYPE, Prepared
+from homeserver.rooms.batch import Prepared
 from homeserver.rooms.committer import Committer, Stale
-from homeserver.rooms.heads import CachedHead, Heads
+from homeserver.rooms.heads import Heads, read_head
 from homeserver.rooms.incoming import Incoming, event_auth
 from homeserver.rooms.nids import EventNids
 from homeserver.rooms.surroundings import Surroundings
+from homeserver.state.errors import MissingEvents
 from homeserver.storage import events, rooms
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.people import People, Person
@@ -50,9 +54,59 @@ class Admitter:
         self._people = people
 
     async def open_room(self, create: Event, *, kind: str) -> RoomRecord:
-        """A room that another server made; its create event is then admitted like any other."""
+        """A room that another server made; its create event is then admitted like any other.
+
+        A room that is here already stays what it is.
+        """
         if create.type != "m.room.create":
             raise InvalidInput("A room begins with its create event.")
+        try:
+            return await self._open(create, kind)
+        except asyncpg.UniqueViolationError:
+            async with self._database.connection() as db:
+                room = await rooms.by_uuid(db, native_uuid(create.room_id))
+            assert room is not None
+            return room
+
+    async def admit(
+        self, room: RoomRecord, event: Event, *, state_before: Sequence[EventID] | None = None
+    ) -> Verdict:
+        """Judges an event and stores it with its verdict; an event that is here keeps its own.
+
+        state_before: the state before the event by event IDs, as another server tells it, where
+        previous events cannot be had. Need: admit those events first (auth events may come as
+        outliers). Raises InvalidInput for an event that is not of this room, and Unavailable.
+        """
+        _check_room(room, event)
+        async with self._heads.turn(room):
+            await self._heads.settled(room)
+            for _ in range(MAX_ATTEMPTS):
+                try:
+                    verdict, incoming = await self._judged(room, event, state_before)
+                except MissingEvents as missing:
+                    return Need(missing.ids)
+                if incoming is None or await self._commit(room, incoming):
+                    return verdict
+        raise Unavailable("The room is too busy; please try again.")
+
+    async def admit_outliers(
+        self, room: RoomRecord, outliers: Sequence[Event]
+    ) -> dict[EventID, Verdict]:
+        """Stores events without a place in the graph, for auth chains; auth events come first.
+
+        Raises InvalidInput for an event that is not of this room, and Unavailable.
+        """
+        for event in outliers:
+            _check_room(room, event)
+        senders = await self._people.ensure({event.sender for event in outliers})
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._store_outliers(room, outliers, senders)
+            except asyncpg.UniqueViolationError:
+                continue  # somebody has just stored one of them
+        raise Unavailable("The room is too busy; please try again.")
+
+    async def _open(self, create: Event, kind: str) -> RoomRecord:
         async with self._database.transaction() as db:
             room = RoomRecord(
                 room_nid=await rooms.reserve_nid(db),
@@ -66,155 +120,129 @@ class Admitter:
             await rooms.insert(db, room)
         return room
 
-    async def admit(
-        self, room: RoomRecord, event: Event, *, state_before: Sequence[EventID] | None = None
-    ) -> Verdict:
-        """Judges an event and stores it with its verdict; an event that is here keeps its own.
-
-        state_before: the state before the event by event IDs, as another server tells it, where
-        previous events cannot be had. Need: admit those events first (auth events may come as
-        outliers). Raises Unavailable.
-        """
-        for _ in range(MAX_ATTEMPTS):
-            cached = await self._heads.load(room)
-            await self._people.ensure(_users(event))
-            await self._nids.reserve(1)
-            async with self._database.snapshot() as db:
-                verdict, incoming = await self._judge(db, room, cached, event, state_before)
-            if incoming is None or await self._commit(room, cached, incoming):
-                return verdict
-        raise Unavailable("The room is too busy; please try again.")
-
-    async def admit_outliers(
-        self, room: RoomRecord, outliers: Sequence[Event]
+    async def _store_outliers(
+        self, room: RoomRecord, outliers: Sequence[Event], senders: Mapping[UserID, Person]
     ) -> dict[EventID, Verdict]:
-        """Stores events without a place in the graph, for auth chains; auth events come first."""
-        await self._people.ensure({user for event in outliers for user in _users(event)})
-        await self._nids.reserve(len(outliers))
+        numbers = [await self._nids.one() for _ in outliers]
         async with self._database.transaction() as db:
             return {
-                event.event_id: await self._admit_outlier(db, room, event) for event in outliers
+                event.event_id: await _store_outlier(db, room, event, nid, senders[event.sender])
+                for nid, event in zip(numbers, outliers, strict=True)
             }
 
-    async def _admit_outlier(self, db: Connection, room: RoomRecord, event: Event) -> Verdict:
-        known = await events.by_ids(db, [event.event_id])
-        if known:
-            return _verdict_of(known[event.event_id].facts)
-        auth = await surroundings.auth_events(db, event)
-        verdict = authorise_by_auth_events(
-            event,
-            {event_id: stored.event for event_id, stored in auth.items()},
-            surroundings.rejected_among(auth),
-        )
-        if isinstance(verdict, Need):
-            return verdict
-        rejected = isinstance(verdict, Rejected)
-        status = Status.REJECTED_OUTLIER if rejected else Status.OUTLIER
-        rule = verdict.rule if isinstance(verdict, Rejected) else None
-        facts = self._facts(room, event, status, rule, state_version=None, known=None)
-        await events.insert(db, [StoredEvent(event, facts)])
-        if event.is_state:
-            await events.insert_auth(db, {facts.event_nid: event_auth(event, auth)})
-        return verdict
-
-    async def _judge(
-        self,
-        db: Connection,
-        room: RoomRecord,
-        cached: CachedHead,
-        event: Event,
-        told: Sequence[EventID] | None,
+    async def _judged(
+        self, room: RoomRecord, event: Event, told: Sequence[EventID] | None
     ) -> tuple[Verdict, Incoming | None]:
-        known = (await events.by_ids(db, [event.event_id])).get(event.event_id)
-        if known is not None and known.facts.state_version is not None:
-            return _verdict_of(known.facts), None
-        around = await surroundings.find(db, room, cached.head, event, told=told, known=known)
-        if isinstance(around, Need):
-            return around, None
-        before, now = await surroundings.deciding_state(db, room, event, around)
-        verdict = judge(
-            event,
-            auth_events={each: stored.event for each, stored in around.auth_events.items()},
-            rejected=around.rejected(),
-            state_before=before,
-            current_state=now,
-        )
-        if isinstance(verdict, Need):
-            return verdict, None
-        incoming = self._incoming(room, event, verdict, around)
-        await self._people.ensure(await incoming.follow(db))
-        return verdict, incoming
+        """The verdict in one snapshot of the database; without Incoming nothing is to be stored."""
+        sender = (await self._people.ensure({event.sender}))[event.sender]
+        event_nid = await self._nids.one()
+        async with self._database.snapshot() as db:
+            known = (await events.by_ids(db, [event.event_id])).get(event.event_id)
+            if known is not None:
+                _check_room(room, known.event)  # room versions 1 and 2: servers choose event IDs
+            if known is not None and known.facts.state_version is not None:
+                return _verdict_of(known.facts), None
+            head = await read_head(db, room)
+            around = await surroundings.find(db, room, head, event, told=told, known=known)
+            if isinstance(around, Need):
+                return around, None
+            verdict = await _judge(db, room, event, around)
+            if isinstance(verdict, Need):
+                return verdict, None
+            incoming = _incoming(room, event, verdict, around, event_nid, sender)
+            await incoming.follow(db)
+            return verdict, incoming
 
-    def _incoming(
-        self,
-        room: RoomRecord,
-        event: Event,
-        verdict: Accepted | SoftFailed | Rejected,
-        around: Surroundings,
-    ) -> Incoming:
-        facts = self._facts(
-            room,
-            event,
-            _STATUS[type(verdict)],
-            None if isinstance(verdict, Accepted) else verdict.rule,
-            state_version=around.place.version,
-            known=around.known,
-        )
-        prepared = Prepared(event, facts, self._person(event.sender))
-        prepared.promoted = around.known is not None
-        prepared.backfilled = around.fills_gap and facts.status is Status.ACCEPTED
-        return Incoming(room=room, prepared=prepared, around=around)
-
-    async def _commit(self, room: RoomRecord, cached: CachedHead, incoming: Incoming) -> bool:
-        """False: the room moved on since the event was judged."""
-        if cached.dropped or cached.head is not incoming.around.head:
-            return False
-        item = incoming.item(self._person)
-        cached.head = item.head
-        cached.pending += 1
+    async def _commit(self, room: RoomRecord, incoming: Incoming) -> bool:
+        """False: another process wrote the room, or stored the event, since it was judged."""
+        item = incoming.item(await self._people.ensure(incoming.users))
+        # Any number of entries may change, so the next writer reads the state afresh.
+        self._heads.drop(room.room_nid)
         try:
             await self._committer.add(item)
-        except Stale:
+        except (Stale, asyncpg.UniqueViolationError):
             return False
-        finally:
-            self._heads.finished(room, cached)
-            # Any number of entries may have changed, so the next writer reads the state afresh.
-            self._heads.drop(room.room_nid)
         return True
 
-    def _facts(
-        self,
-        room: RoomRecord,
-        event: Event,
-        status: Status,
-        rule: Rule | None,
-        *,
-        state_version: int | None,
-        known: StoredEvent | None,
-    ) -> LocalFacts:
-        return LocalFacts(
-            event_nid=self._nids.take() if known is None else known.facts.event_nid,
-            room_nid=room.room_nid,
-            sender_nid=self._person(event.sender).user_nid,
-            uuid=native_uuid(event.event_id),
-            position=None,
-            state_version=state_version,
-            status=status,
-            is_message=is_message(event),
-            rule=None if rule is None else rule.value,
-        )
 
-    def _person(self, user_id: UserID) -> Person:
-        person = self._people.peek_user_id(user_id)
-        assert person is not None
-        return person
+async def _store_outlier(
+    db: Connection, room: RoomRecord, event: Event, event_nid: int, sender: Person
+) -> Verdict:
+    known = await events.by_ids(db, [event.event_id])
+    if known:
+        return _verdict_of(known[event.event_id].facts)
+    auth = await surroundings.auth_events(db, event)
+    verdict = authorise_by_auth_events(
+        event,
+        {event_id: stored.event for event_id, stored in auth.items()},
+        surroundings.rejected_among(auth),
+    )
+    if isinstance(verdict, Need):
+        return verdict
+    rejected = isinstance(verdict, Rejected)
+    status = Status.REJECTED_OUTLIER if rejected else Status.OUTLIER
+    rule = verdict.rule if isinstance(verdict, Rejected) else None
+    facts = _facts(room, event, event_nid, sender, status, rule)
+    await events.insert(db, [StoredEvent(event, facts)])
+    if event.is_state:
+        await events.insert_auth(db, {event_nid: event_auth(event, auth)})
+    return verdict
 
 
-def _users(event: Event) -> set[UserID]:
-    users = {event.sender}
-    if event.type == MEMBER_TYPE and event.state_key is not None:
-        users.add(UserID(event.state_key))
-    return users
+async def _judge(db: Connection, room: RoomRecord, event: Event, around: Surroundings) -> Verdict:
+    before, now = await surroundings.deciding_state(db, room, event, around)
+    return judge(
+        event,
+        auth_events={each: stored.event for each, stored in around.auth_events.items()},
+        rejected=around.rejected(),
+        state_before=before,
+        # Only new events are judged by the current state, and this one has descendants here.
+        current_state=before if around.fills_gap else now,
+    )
+
+
+def _incoming(
+    room: RoomRecord,
+    event: Event,
+    verdict: Accepted | SoftFailed | Rejected,
+    around: Surroundings,
+    event_nid: int,
+    sender: Person,
+) -> Incoming:
+    rule = None if isinstance(verdict, Accepted) else verdict.rule
+    if around.known is not None:
+        event_nid = around.known.facts.event_nid
+    facts = _facts(room, event, event_nid, sender, _STATUS[type(verdict)], rule)
+    prepared = Prepared(event, replace(facts, state_version=around.place.version), sender)
+    prepared.promoted = around.known is not None
+    prepared.backfilled = around.fills_gap and prepared.is_accepted
+    return Incoming(room=room, prepared=prepared, around=around)
+
+
+def _facts(
+    room: RoomRecord,
+    event: Event,
+    event_nid: int,
+    sender: Person,
+    status: Status,
+    rule: Rule | None,
+) -> LocalFacts:
+    return LocalFacts(
+        event_nid=event_nid,
+        room_nid=room.room_nid,
+        sender_nid=sender.user_nid,
+        uuid=native_uuid(event.event_id),
+        position=None,
+        state_version=None,
+        status=status,
+        is_message=is_message(event),
+        rule=None if rule is None else rule.value,
+    )
+
+
+def _check_room(room: RoomRecord, event: Event) -> None:
+    if event.room_id != room.room_id or event.version != room.version:
+        raise InvalidInput("The event is not of this room.", field="room_id")
 
 
 def _verdict_of(facts: LocalFacts) -> Verdict:

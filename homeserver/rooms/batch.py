@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from homeserver.events.event import Event
 from homeserver.events.stored import LocalFacts, RoomRecord, Status, StoredEvent
-from homeserver.identifiers import native_uuid
+from homeserver.identifiers import MAX_IDENTIFIER_BYTES, native_uuid
 from homeserver.messages import REDACTION_TYPE, relation_of
 from homeserver.rooms.head import RoomHead
 from homeserver.storage.database import Connection
@@ -86,7 +86,6 @@ class Item:
 
     expected_version: of the room's head in the database when this item's turn comes.
     head: as the item leaves it. alone: it goes into a transaction of its own.
-    redacts_state: a state event in the head's memory is no longer what it was.
     """
 
     room: RoomRecord
@@ -97,7 +96,6 @@ class Item:
     new_room: bool = False
     also: AlsoWrite | None = None
     alone: bool = False
-    redacts_state: bool = False
 
 
 def place(facts: LocalFacts, position: int) -> LocalFacts:
@@ -120,9 +118,9 @@ def place(facts: LocalFacts, position: int) -> LocalFacts:
 
 
 def relation_rows(event: Event, facts: LocalFacts) -> list[RelationRow]:
-    """The row of an event that relates to another."""
+    """The row of an event that relates to another, in words that an index can hold."""
     relation = relation_of(event)
-    if relation is None:
+    if relation is None or not (_is_key(relation.rel_type) and _is_key(relation.key or "")):
         return []
     parent = native_uuid(relation.event_id)
     return [
@@ -135,6 +133,11 @@ def relation_rows(event: Event, facts: LocalFacts) -> list[RelationRow]:
             relation.key,
         )
     ]
+
+
+def _is_key(text: str) -> bool:
+    """Nothing keeps other servers from longer ones, or from U+0000, which Postgres cannot keep."""
+    return len(text.encode()) <= MAX_IDENTIFIER_BYTES and "\0" not in text
 
 
 def waiting_redaction(event: Event, facts: LocalFacts) -> RelationRow | None:

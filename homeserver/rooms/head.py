@@ -65,6 +65,13 @@ class RoomHead:
         """With further entries; what is known already stays, for it may be newer."""
         return replace(self, state={**entries, **self.state})
 
+    def redacting(self, redacted: Event) -> "RoomHead":
+        """With the redacted form of a state event in its place, if it is still in the state."""
+        entry = self.state.get(redacted.key)
+        if entry is None or entry.event.event_id != redacted.event_id:
+            return self
+        return replace(self, state={**self.state, redacted.key: Entry(redacted, entry.event_nid)})
+
     def after(self, event: Event, event_nid: int) -> "RoomHead":
         """The head when an accepted event has been appended to all of `prev_events`."""
         left = self.extremities[:-MAX_PREV_EVENTS]

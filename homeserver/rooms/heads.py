@@ -2,8 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
 
 from homeserver.errors import NotFound
 from homeserver.events.stored import RoomRecord
@@ -26,21 +29,43 @@ CORE_KEYS: tuple[StateKey, ...] = (
 
 @dataclass(slots=True)
 class CachedHead:
-    """A room's head, ahead of the database by `pending` items."""
+    """A room's head, ahead of the database by `pending` items. last: the newest item's future."""
 
     head: RoomHead
     pending: int = 0
+    last: "asyncio.Future[Any] | None" = None
     dropped: bool = False
 
 
 class Heads:
-    """The heads of rooms that were written lately; the least used leave first."""
+    """The heads of rooms that were written lately; the least used leave first.
+
+    Whoever has a room's `turn` may await while he works on it; others then wait in line.
+    """
 
     def __init__(self, *, database: Database, capacity: int = MAX_ROOMS) -> None:
         self._database = database
         self._capacity = capacity
         self._heads: OrderedDict[int, CachedHead] = OrderedDict()
         self._loading: dict[int, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    def is_taken(self, room: RoomRecord) -> bool:
+        """Whether somebody has the room's turn."""
+        lock = self._turns.get(room.room_nid)
+        return lock is not None and lock.locked()
+
+    @asynccontextmanager
+    async def turn(self, room: RoomRecord) -> AsyncIterator[None]:
+        """The room for oneself, in the order of asking. Items that were prepared may be pending."""
+        async with self._turns.setdefault(room.room_nid, asyncio.Lock()):
+            yield
+
+    async def settled(self, room: RoomRecord) -> None:
+        """Nothing of this process is pending in the room; only within its turn."""
+        while (cached := self._heads.get(room.room_nid)) is not None and cached.pending:
+            assert cached.last is not None
+            await asyncio.wait([cached.last])
 
     def peek(self, room: RoomRecord) -> CachedHead | None:
         cached = self._heads.get(room.room_nid)
@@ -53,7 +78,7 @@ class Heads:
         lock = self._loading.setdefault(room.room_nid, asyncio.Lock())
         try:
             async with lock:
-                return self.peek(room) or self._keep(room, await self._read(room))
+                return self.peek(room) or self._keep(room, await self._load(room))
         finally:
             if not lock.locked():
                 self._loading.pop(room.room_nid, None)
@@ -61,6 +86,8 @@ class Heads:
     async def learn(self, room: RoomRecord, keys: Sequence[StateKey]) -> None:
         """Loads state entries into the head, if it is still the one that lacks them."""
         cached = await self.load(room)
+        if not keys:
+            return
         async with self._database.connection() as db:
             entries = await _entries(db, room.room_nid, keys)
         if not cached.dropped:
@@ -76,8 +103,22 @@ class Heads:
         if cached is not None:
             cached.dropped = True
 
-    def finished(self, room: RoomRecord, cached: CachedHead) -> None:
+    def advance(
+        self,
+        room: RoomRecord,
+        cached: CachedHead,
+        head: RoomHead,
+        done: "asyncio.Future[Any]",
+    ) -> None:
+        """An item moves the head. done: of the item, shielded from whoever waits for it."""
+        cached.head = head
+        cached.pending += 1
+        cached.last = done
+        done.add_done_callback(lambda done: self._finished(room, cached, done))
+
+    def _finished(self, room: RoomRecord, cached: CachedHead, done: "asyncio.Future[Any]") -> None:
         """An item of this head is through. A head that knows too much is loaded afresh."""
+        done.exception()  # whoever waited may be gone: it counts as retrieved
         cached.pending -= 1
         if not cached.pending and not cached.dropped and len(cached.head.state) > MAX_ENTRIES:
             self.drop(room.room_nid)
@@ -96,14 +137,19 @@ class Heads:
                 cached.dropped = True
                 return
 
-    async def _read(self, room: RoomRecord) -> RoomHead:
+    async def _load(self, room: RoomRecord) -> RoomHead:
         async with self._database.snapshot() as db:
-            row = await rooms.head(db, room.room_nid)
-            if row is None:
-                raise NotFound("There is no such room.", kind="room")
-            state = await _entries(db, room.room_nid, CORE_KEYS)
-            extremities = await _extremities(db, room, row)
-        return RoomHead(row.head_version, row.state_version, row.depth, extremities, state)
+            return await read_head(db, room)
+
+
+async def read_head(db: Connection, room: RoomRecord) -> RoomHead:
+    """The head as the database has it, with the room's core state. Raises NotFound."""
+    row = await rooms.head(db, room.room_nid)
+    if row is None:
+        raise NotFound("There is no such room.", kind="room")
+    state = await _entries(db, room.room_nid, CORE_KEYS)
+    extremities = await _extremities(db, room, row)
+    return RoomHead(row.head_version, row.state_version, row.depth, extremities, state)
 
 
 async def _extremities(

@@ -1,6 +1,6 @@
 """An event of another server on its way into a room: what follows from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from homeserver.events.content import PowerLevels, membership_of
@@ -30,8 +30,6 @@ from homeserver.streams.people import Person
 CREATE: StateKey = ("m.room.create", "")
 POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 
-PersonOf = Callable[[UserID], Person]
-
 
 @dataclass(slots=True, kw_only=True)
 class Incoming:
@@ -44,21 +42,25 @@ class Incoming:
     head: RoomHead | None = None
     members: dict[UserID, tuple[str, int | None]] = field(default_factory=dict)
 
-    async def follow(self, db: Connection) -> set[UserID]:
-        """Works out the consequences; returns users that must have numbers before `item`."""
+    @property
+    def users(self) -> set[UserID]:
+        """Whose membership changes: they must have numbers before `item`."""
+        return set(self.members)
+
+    async def follow(self, db: Connection) -> None:
+        """Works out the consequences."""
         event, facts = self.prepared.event, self.prepared.facts
         if event.is_state and self.around.known is None:
             self.rows.auth[facts.event_nid] = event_auth(event, self.around.auth_events)
         if self.prepared.is_accepted:
             await self._accept(db)
-        return set(self.members)
 
-    def item(self, person_of: PersonOf) -> Item:
+    def item(self, people: Mapping[UserID, Person]) -> Item:
         """The event and its consequences in one transaction."""
         before = self.around.head
         head = self.head or replace(before, version=before.version + 1)
         self.rows.memberships = [
-            MembershipChange(self.room.room_nid, person_of(user_id).user_nid, membership, nid)
+            MembershipChange(self.room.room_nid, people[user_id].user_nid, membership, nid)
             for user_id, (membership, nid) in self.members.items()
         ]
         return Item(
@@ -171,5 +173,7 @@ class Incoming:
 
 
 def event_auth(event: Event, auth: Mapping[EventID, StoredEvent]) -> list[int]:
-    """The numbers of the events that an event names as its auth events."""
-    return [auth[event_id].facts.event_nid for event_id in event.auth_events]
+    """The numbers of the events that an event names as its auth events, as far as they are here:
+    one that is rejected for one of them is judged without the others.
+    """
+    return [auth[each].facts.event_nid for each in event.auth_events if each in auth]

@@ -28,6 +28,11 @@ class EventNids:
                 self._blocks.append(block)
                 self._left += len(block)
 
+    async def one(self) -> int:
+        """A number for whoever has to await before using it: nobody else can take it meanwhile."""
+        await self.reserve(1)
+        return self.take()
+
     def take(self) -> int:
         """The next number; only after `has`."""
         block = self._blocks[0]

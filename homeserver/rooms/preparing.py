@@ -117,9 +117,11 @@ class Preparing:
 
     def _add(self, item: Item, event: Event, origin: Origin, target: StoredEvent | None) -> None:
         each = self._prepared(item.room, item.head, event, origin)
-        self._add_consequences(item, each, target)
+        self._add_consequences(item, each)
         item.events.append(each)
         item.head = item.head.after(event, each.facts.event_nid)
+        if target is not None and event.redacts == target.event.event_id:
+            self._redact(item, each, target)
 
     def event(self, version: RoomVersion, head: RoomHead, draft: Draft) -> Event:
         """The draft as a signed event that the room's rules allow. Raises RuleBroken."""
@@ -162,16 +164,19 @@ class Preparing:
             return Prepared(event, facts, sender)
         return Prepared(event, facts, sender, membership_of(head.event(event.key)))
 
-    def _add_consequences(self, item: Item, each: Prepared, target: StoredEvent | None) -> None:
+    def _add_consequences(self, item: Item, each: Prepared) -> None:
         event, facts, rows = each.event, each.facts, item.consequences
         if event.is_state:
             self._add_state(rows, item.head, event, facts)
         else:
             rows.relations += relation_rows(event, facts)
-        if target is not None and event.redacts == target.event.event_id:
-            rows.redactions.append(redaction_of(target, facts.event_nid))
-            rows.forgotten_relations.append(target.facts.event_nid)
-            item.redacts_state = target.event.is_state
+
+    def _redact(self, item: Item, each: Prepared, target: StoredEvent) -> None:
+        rows = item.consequences
+        rows.redactions.append(redaction_of(target, each.facts.event_nid))
+        rows.forgotten_relations.append(target.facts.event_nid)
+        if target.event.is_state:
+            item.head = item.head.redacting(redact_event(target.event))
 
     def _add_state(
         self, rows: Consequences, head: RoomHead, event: Event, facts: LocalFacts

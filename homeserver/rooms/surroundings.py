@@ -55,7 +55,7 @@ async def find(
 ) -> Surroundings | Need:
     """told: the state before the event as another server tells it. Need: what must come first."""
     auth = await auth_events(db, event, head)
-    previous = await _previous(db, event)
+    previous = await _previous(db, room, event)
     missing = frozenset(event.prev_events) - previous.keys()
     needed = (missing if told is None else frozenset()) | (set(event.auth_events) - auth.keys())
     if needed:
@@ -135,13 +135,13 @@ async def passed_by(db: Connection, previous: Iterable[StoredEvent]) -> set[Even
     return passed
 
 
-async def _previous(db: Connection, event: Event) -> dict[EventID, StoredEvent]:
-    """An outlier has no place, so it is as good as missing."""
+async def _previous(db: Connection, room: RoomRecord, event: Event) -> dict[EventID, StoredEvent]:
+    """An outlier has no place, so it is as good as missing; so is an event of another room."""
     found = await events.by_ids(db, event.prev_events)
     return {
         event_id: stored
         for event_id, stored in found.items()
-        if stored.facts.state_version is not None
+        if stored.facts.state_version is not None and stored.facts.room_nid == room.room_nid
     }
 
 
@@ -160,7 +160,9 @@ async def _state_before(
     return {
         stored.event.key: (stored.facts.event_nid, event_id)
         for event_id, stored in found.items()
-        if stored.event.is_state and stored.facts.status not in REJECTED_STATUSES
+        if stored.event.is_state
+        and stored.facts.status not in REJECTED_STATUSES
+        and stored.facts.room_nid == room.room_nid
     }
 
 

@@ -5,16 +5,18 @@ memory. The next event builds on it at once, before the first is committed; if t
 both are prepared again (design section 6).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from secrets import token_urlsafe
+from typing import TypeAlias
 
 from homeserver.errors import Unavailable
 from homeserver.events.build import Draft
 from homeserver.events.event import Event
 from homeserver.events.room_version import RoomVersion
 from homeserver.events.stored import RoomRecord, StoredEvent
-from homeserver.identifiers import EventID, RoomID, ServerName, native_uuid
+from homeserver.identifiers import EventID, RoomID, ServerName, StateKey, native_uuid
 from homeserver.rooms.batch import AlsoWrite, Item
 from homeserver.rooms.committer import Committer, Stale
 from homeserver.rooms.head import RoomHead
@@ -33,8 +35,27 @@ from homeserver.storage.database import Database
 from homeserver.streams.people import People
 
 MAX_ATTEMPTS = 8
+NONCE_FIELD = "chat.foyer.nonce"
+"""In the content of a create event whose hash is the room ID."""
 
 ComposeRoom = Callable[[RoomID], Sequence[Draft]]
+_Written: TypeAlias = asyncio.Future[Sequence[StoredEvent]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Everything for the room's turn is in memory."""
+
+    cached: CachedHead
+    drafts: Sequence[Draft]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """What must be loaded first: state entries, numbers for events and people."""
+
+    keys: Sequence[StateKey] = ()
+    drafts: Sequence[Draft] = ()
 
 
 class RoomWriter:
@@ -68,16 +89,28 @@ class RoomWriter:
         """
         alone = False
         for _ in range(MAX_ATTEMPTS):
-            cached, drafts = await self._ready(room, request)
-            if not drafts:
+            done = await self._begin_append(room, request, alone=alone)
+            if done is None:
                 return ()
-            item = self._preparing.item(room, cached.head, drafts, request)
-            item.alone = alone
             try:
-                return await self._commit(room, cached, item)
+                return await asyncio.shield(done)
             except Stale as stale:
                 alone = stale.alone
         raise Unavailable("The room is too busy; please try again.")
+
+    async def _begin_append(
+        self, room: RoomRecord, request: Append, *, alone: bool
+    ) -> _Written | None:
+        """Puts the item into the batch; None: there is nothing to append."""
+        while not self._heads.is_taken(room):
+            ready = self._ready(room, request)
+            if isinstance(ready, _Ready):
+                return self._append_now(room, ready, request, alone=alone)
+            await self._fetch(room, ready)
+        async with self._heads.turn(room):
+            while isinstance(ready := self._ready(room, request), _Lacking):
+                await self._fetch(room, ready)
+            return self._append_now(room, ready, request, alone=alone)
 
     async def create_room(
         self,
@@ -90,8 +123,7 @@ class RoomWriter:
         also: Callable[[RoomRecord], AlsoWrite] | None = None,
     ) -> RoomRecord:
         """Makes a room of a create event and the drafts that follow it, in one transaction."""
-        if not version.room_id_is_create_hash:
-            create = replace(create, room_id=RoomID(f"!{token_urlsafe(14)}:{self._server_name}"))
+        create = self._unique(create, version)
         async with self._database.connection() as db:
             room_nid = await rooms.reserve_nid(db)
         head = nothing_known(EMPTY_HEAD, needed_keys([create], version))
@@ -111,6 +143,16 @@ class RoomWriter:
         await self._begin(room, head, first, drafts, None if also is None else also(room))
         return room
 
+    def _unique(self, create: Draft, version: RoomVersion) -> Draft:
+        """The create event of a room like no other.
+
+        Where the room ID is the hash of it, two rooms that one user makes in one millisecond would
+        be the same room.
+        """
+        if version.room_id_is_create_hash:
+            return replace(create, content={**create.content, NONCE_FIELD: token_urlsafe(9)})
+        return replace(create, room_id=RoomID(f"!{token_urlsafe(14)}:{self._server_name}"))
+
     async def _begin(
         self,
         room: RoomRecord,
@@ -121,43 +163,50 @@ class RoomWriter:
     ) -> None:
         alone = False
         for _ in range(MAX_ATTEMPTS):
-            await self._at_hand(drafts)
+            while not self._is_at_hand(drafts):
+                await self._at_hand(drafts)
             item = self._preparing.new_room(room, head, create, drafts[1:])
             item.also, item.alone = also, alone
+            done = self._commit(room, self._heads.begin(room, item.head), item)
             try:
-                await self._commit(room, self._heads.begin(room, item.head), item)
+                await asyncio.shield(done)
             except Stale as stale:
                 alone = stale.alone
             else:
                 return
         raise Unavailable("The server is too busy; please try again.")
 
-    async def _commit(
-        self, room: RoomRecord, cached: CachedHead, item: Item
-    ) -> Sequence[StoredEvent]:
-        cached.head = item.head
-        cached.pending += 1
-        try:
-            return await self._committer.add(item)
-        finally:
-            self._heads.finished(room, cached)
-            if item.redacts_state:
-                self._heads.drop(room.room_nid)
+    def _append_now(
+        self, room: RoomRecord, ready: _Ready, request: Append, *, alone: bool
+    ) -> _Written | None:
+        if not ready.drafts:
+            return None
+        item = self._preparing.item(room, ready.cached.head, ready.drafts, request)
+        item.alone = alone
+        return self._commit(room, ready.cached, item)
 
-    async def _ready(self, room: RoomRecord, request: Append) -> tuple[CachedHead, Sequence[Draft]]:
-        """Head and drafts, with all that they need in memory; nothing is awaited after that."""
-        while True:
-            cached = self._heads.peek(room) or await self._heads.load(room)
-            if missing := cached.head.missing(request.needs):
-                await self._heads.learn(room, missing)
-                continue
-            drafts = request.compose(cached.head)
-            if missing := cached.head.missing(needed_keys(drafts, room.version)):
-                await self._heads.learn(room, missing)
-                continue
-            if self._is_at_hand(drafts):
-                return cached, drafts
-            await self._at_hand(drafts)
+    def _commit(self, room: RoomRecord, cached: CachedHead, item: Item) -> _Written:
+        done = self._committer.add(item)
+        self._heads.advance(room, cached, item.head, done)
+        return done
+
+    def _ready(self, room: RoomRecord, request: Append) -> _Ready | _Lacking:
+        """What the item is made of. Awaits nothing: until the item is built, nothing changes."""
+        cached = self._heads.peek(room)
+        if cached is None:
+            return _Lacking(request.needs)
+        if missing := cached.head.missing(_needs(request)):
+            return _Lacking(missing)
+        drafts = request.compose(cached.head)
+        if missing := cached.head.missing(needed_keys(drafts, room.version)):
+            return _Lacking(missing)
+        return _Ready(cached, drafts) if self._is_at_hand(drafts) else _Lacking(drafts=drafts)
+
+    async def _fetch(self, room: RoomRecord, lacking: _Lacking) -> None:
+        if lacking.drafts:
+            await self._at_hand(lacking.drafts)
+        else:
+            await self._heads.learn(room, lacking.keys)
 
     def _is_at_hand(self, drafts: Sequence[Draft]) -> bool:
         peek = self._people.peek_user_id
@@ -166,6 +215,14 @@ class RoomWriter:
     async def _at_hand(self, drafts: Sequence[Draft]) -> None:
         await self._people.ensure(named_users(drafts))
         await self._nids.reserve(len(drafts))
+
+
+def _needs(request: Append) -> list[StateKey]:
+    """Also the entry that a redaction may change, so that the head follows it."""
+    target = request.target
+    if target is None or not target.event.is_state:
+        return list(request.needs)
+    return [*request.needs, target.event.key]
 
 
 def new_event_id(server_name: ServerName) -> Callable[[], EventID]:
