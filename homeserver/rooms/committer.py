@@ -14,7 +14,7 @@ from homeserver.errors import Unavailable
 from homeserver.events.stored import StoredEvent
 from homeserver.rooms.batch import Consequences, Item, Prepared, as_stored
 from homeserver.storage import events, relations, room_state, rooms, streams
-from homeserver.storage.database import Connection, Database
+from homeserver.storage.database import Connection, Database, TransactionConflict
 from homeserver.storage.rooms import HeadAdvance, HeadRow
 from homeserver.streams.tail import EVENTS, Committed, EventTail
 
@@ -24,7 +24,7 @@ BACKFILL = "backfill"
 log = structlog.get_logger(__name__)
 
 
-class Stale(Exception):  # noqa: N818 - an answer, not a fault
+class Stale(Exception):
     """The room moved on, or an event before this one failed: prepare the item again.
 
     alone: it stood in a batch that failed, so it goes into a transaction of its own.
@@ -35,7 +35,7 @@ class Stale(Exception):  # noqa: N818 - an answer, not a fault
         self.alone = alone
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     item: Item
     done: "asyncio.Future[Sequence[StoredEvent]]"
@@ -114,6 +114,9 @@ class Committer:
         started = loop.time()
         try:
             written = await self._write(batch)
+        except TransactionConflict:
+            # Rolled back for certain, to let another process go on.
+            self._make_stale(batch, alone=True)
         except Unavailable as error:
             # The connection may have gone away during the COMMIT: the outcome is unknown.
             self._fail(batch, error)
@@ -130,16 +133,14 @@ class Committer:
             for waiting in batch:
                 if waiting.item.new_room:
                     await rooms.insert(db, waiting.item.room)
-            raised = await rooms.advance_heads(db, _advances(batch))
-            kept = [waiting for waiting in batch if waiting.item.room.room_nid in raised]
+            connected = _connected(batch)
+            raised = await rooms.advance_heads(db, _advances(connected))
+            kept = [each for each in connected if each.item.room.room_nid in raised]
             written = await _write_events(db, kept)
-        self._requeue([waiting for waiting in batch if waiting.item.room.room_nid not in raised])
+        # Another process wrote the rooms of the others first.
+        stored = set(kept)
+        self._make_stale([each for each in batch if each not in stored], alone=False)
         return written
-
-    def _requeue(self, lost: Sequence[_Waiting]) -> None:
-        """Another process wrote these rooms first."""
-        if lost:
-            self._make_stale(lost, alone=False)
 
     def _succeed(self, written: Sequence[tuple[_Waiting, Sequence[StoredEvent]]]) -> None:
         committed = [
@@ -185,6 +186,8 @@ class Committer:
     ) -> None:
         """Sends items back, with all that waits in their rooms behind them."""
         affected = {waiting.item.room.room_nid for waiting in items} | rooms_too
+        if not affected:
+            return
         behind = [each for each in self._queue if each.item.room.room_nid in affected]
         self._queue = [each for each in self._queue if each.item.room.room_nid not in affected]
         for room_nid in affected:
@@ -195,6 +198,24 @@ class Committer:
         for waiting in behind:
             if not waiting.done.done():
                 waiting.done.set_exception(Stale(alone=False))
+
+
+def _connected(batch: Sequence[_Waiting]) -> list[_Waiting]:
+    """Those that continue what stands before them in the batch.
+
+    A head that was forgotten and loaded again does not know what was pending; an item built on it
+    is not the continuation of that, and neither is what follows it.
+    """
+    ends: dict[int, int | None] = {}
+    connected = []
+    for waiting in batch:
+        item = waiting.item
+        if ends.get(item.room.room_nid, item.expected_version) == item.expected_version:
+            ends[item.room.room_nid] = item.head.version
+            connected.append(waiting)
+        else:
+            ends[item.room.room_nid] = None
+    return connected
 
 
 def _advances(batch: Sequence[_Waiting]) -> list[HeadAdvance]:
