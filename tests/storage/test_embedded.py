@@ -6,8 +6,10 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +22,7 @@ from homeserver.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError,
 from homeserver.storage.embedded.binaries import program
 from homeserver.storage.embedded.cluster import Cluster, short_name
 from homeserver.storage.embedded.failure import explain
-from tests.support.stand_in import QUICK, stand_in
+from tests.support.stand_in import QUICK, StandIn, stand_in
 
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root")
@@ -541,6 +543,16 @@ class TestOrdinaryUser:
     AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
     @pytest.fixture
+    def as_nobody(self) -> Callable[..., AbstractContextManager[StandIn]]:
+        """Runs the stand-in with a Python that the account may execute: ours may be root's own."""
+        ours = sys.version_info
+        for python in (sys.executable, f"/usr/bin/python{ours.major}.{ours.minor}"):
+            check = [*self.AS_NOBODY, "sh", "-c", f"test -x {python}"]
+            if subprocess.run(check, check=False).returncode == 0:
+                return partial(stand_in, prefix=self.AS_NOBODY, python=python)
+        pytest.skip("needs a Python of this version that every account may execute")
+
+    @pytest.fixture
     def data_dir(self) -> Iterator[Path]:
         home = Path("/tmp", f"foyer-test-{os.getpid()}")
         home.mkdir(mode=0o700)
@@ -548,25 +560,36 @@ class TestOrdinaryUser:
         yield home / "data"
         shutil.rmtree(home)
 
-    async def test_an_ordinary_user_starts_and_starts_again(self, data_dir):
-        with stand_in(data_dir, prefix=self.AS_NOBODY) as foyer:
+    async def test_an_ordinary_user_starts_and_starts_again(self, data_dir, as_nobody):
+        with as_nobody(data_dir) as foyer:
             await remember(foyer.dsn, "one")
             assert {path.lstat().st_uid for path in data_dir.rglob("*")} == {NOBODY}
-        with stand_in(data_dir, prefix=self.AS_NOBODY) as foyer:
+        with as_nobody(data_dir) as foyer:
             assert await recall(foyer.dsn) == ["one"]
 
-    async def test_after_root_used_the_directory_the_user_still_can(self, data_dir):
-        with stand_in(data_dir, prefix=self.AS_NOBODY) as foyer:
+    async def test_after_root_used_the_directory_the_user_still_can(self, data_dir, as_nobody):
+        with as_nobody(data_dir) as foyer:
             await remember(foyer.dsn, "one")
         async with running(data_dir):
             pass
-        with stand_in(data_dir, prefix=self.AS_NOBODY) as foyer:
+        with as_nobody(data_dir) as foyer:
             assert await recall(foyer.dsn) == ["one"]
             assert running_dsn(data_dir) == foyer.dsn
 
-    async def test_the_data_of_somebody_else_is_refused(self, data_dir):
+    async def test_a_long_path_works_and_tools_of_root_find_it(self, data_dir, as_nobody):
+        data_dir = data_dir / ("long" * 20)
+        with as_nobody(data_dir) as foyer:
+            assert running_dsn(data_dir) == foyer.dsn
+
+    async def test_an_account_without_a_name_is_told_so(self, data_dir, as_nobody):
+        os.chown(data_dir.parent, 123456, 123456)
+        nameless = ("setpriv", "--reuid=123456", "--regid=123456", "--clear-groups")
+        with as_nobody(data_dir, prefix=nameless) as foyer:
+            assert "has no name here" in foyer.error
+
+    async def test_the_data_of_somebody_else_is_refused(self, data_dir, as_nobody):
         data_dir.mkdir(mode=0o755)
-        with stand_in(data_dir, prefix=self.AS_NOBODY) as foyer:
+        with as_nobody(data_dir) as foyer:
             assert "belongs to user id 0" in foyer.error
 
 

@@ -7,8 +7,10 @@ Prints one JSON line, {"dsn": …} or {"error": …}, and stops when its standar
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from homeserver.storage.embedded import EmbeddedPostgres, process
 
 QUICK = {"fsync": "off", "shared_buffers": "16MB"}
 _ROOT = Path(__file__).parents[2]
+_PACKAGES = sysconfig.get_path("platlib")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,18 @@ class StandIn:
 
 @contextmanager
 def stand_in(
-    data_dir: Path, *, prefix: Sequence[str] = (), programs: Path | None = None
+    data_dir: Path,
+    *,
+    prefix: Sequence[str] = (),
+    programs: Path | None = None,
+    python: str = sys.executable,
 ) -> Iterator[StandIn]:
     """Run it, by way of the command `prefix`, and let it stop at the end."""
     arguments = [str(data_dir), *([str(programs)] if programs else [])]
     child = subprocess.Popen(
-        [*prefix, sys.executable, "-m", __name__, *arguments],
+        [*prefix, python, "-m", __name__, *arguments],
         cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": _PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -36,14 +36,28 @@ def choose_account(*, data_dir: Path, cluster: Path) -> Account:
     """Ourselves; for root the first that is not root of: the cluster's owner, the data directory's
     owner if it has a name (initdb wants one), nobody.
 
-    Raises EmbeddedPostgresError when root finds no such account.
+    Raises EmbeddedPostgresError when root finds no such account, or we have no name ourselves.
     """
     if os.geteuid() != 0:
+        if not cluster.exists():
+            _refuse_nameless()
         return Account(uid=os.geteuid(), gid=os.getegid(), borrowed=False)
     if cluster.exists() and (owner := cluster.lstat()).st_uid != 0:
         return Account(uid=owner.st_uid, gid=owner.st_gid, borrowed=True)
     named = _named_owner(data_dir) or _nobody()
     return Account(uid=named.pw_uid, gid=named.pw_gid, borrowed=True)
+
+
+def _refuse_nameless() -> None:
+    """initdb wants to know what the account is called, the server later does not."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        raise EmbeddedPostgresError(
+            f"User id {os.geteuid()} has no name here, and Postgres wants one to create a database:"
+            " give it a line in /etc/passwd, or run Foyer for the first time as an account that "
+            "has one."
+        ) from error
 
 
 def _named_owner(data_dir: Path) -> pwd.struct_passwd | None:

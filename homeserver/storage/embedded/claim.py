@@ -47,6 +47,13 @@ async def claim(cluster: Cluster, *, grace_s: float) -> int:
     )
 
 
+async def until_free(cluster: Cluster) -> None:
+    """Wait for the last process: the one that writes the log ends after its server."""
+    lock = await _lock_within(cluster, _UNSEEN_S)
+    if lock is not None:
+        os.close(lock)
+
+
 async def _lock_within(cluster: Cluster, patience_s: float) -> int | None:
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_s):

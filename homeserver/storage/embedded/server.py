@@ -14,7 +14,7 @@ import structlog
 
 from homeserver.storage.data_dir import DataDirError, prepare_data_dir
 from homeserver.storage.embedded.account import Account, choose_account
-from homeserver.storage.embedded.claim import claim
+from homeserver.storage.embedded.claim import claim, until_free
 from homeserver.storage.embedded.cluster import Cluster, short_name
 from homeserver.storage.embedded.failure import EmbeddedPostgresError, explain, plain_errors
 from homeserver.storage.embedded.process import Directories, Running, launch
@@ -120,6 +120,7 @@ class EmbeddedPostgres:
         if self._running is not None:
             await _end(self._running, grace_s=self._grace_s)
             self._running = None
+            await until_free(self._cluster)
         if self._socket_dir is not None:
             await asyncio.to_thread(
                 remove_socket_dir, data_dir=self._data_dir, directory=self._socket_dir
@@ -198,7 +199,7 @@ class EmbeddedPostgres:
         """What a server that ended wrote last: in the log, or before it opened that."""
         lines = running.last_lines()
         if any("redirecting log output" in line for line in lines):
-            return self._cluster.log_tail() + lines
+            return lines + self._cluster.log_tail()
         return lines
 
     async def _keep_running(self) -> None:
@@ -221,7 +222,7 @@ class EmbeddedPostgres:
         log.error(
             "Postgres has ended and is started again",
             status=self._running.process.returncode,
-            last_words=self._last_words(self._running)[-3:],
+            last_words=self._last_words(self._running)[-1:],
         )
         self._running.forget()
         self._running = None
