@@ -45,6 +45,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         # Parameters are what people write to each other.
         "log_parameter_max_length": "0",
         "log_parameter_max_length_on_error": "0",
+        "log_error_verbosity": "terse",  # a DETAIL quotes rows
     }
 )
 """Given on the command line, so nothing is written into the cluster and an update changes them."""
