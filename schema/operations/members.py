@@ -89,7 +89,7 @@ SET_ROLE = Operation(
     query=NoQuery,
     body=SetRole,
     answers={200: MemberRole},
-    errors=_ERRORS,
+    errors=(*_ERRORS, ErrorCode.CONFLICT),
 )
 INVITE_USER = Operation(
     name="inviteUser",
@@ -101,7 +101,7 @@ INVITE_USER = Operation(
     query=NoQuery,
     body=InviteUser,
     answers={201: Invited},
-    errors=_ERRORS,
+    errors=(*_ERRORS, ErrorCode.CONFLICT),
 )
 BAN_USER = Operation(
     name="banUser",

@@ -17,6 +17,7 @@ from schema.wire.responses import MessageCreated, Reacted
 _TAG = "Messages"
 _IN_ROOM = (ErrorCode.INVALID_ROOM, ErrorCode.INVALID_MESSAGE)
 _CHANGE = (ErrorCode.INVALID_MESSAGE, ErrorCode.FORBIDDEN)
+_REACTION = (*_CHANGE, ErrorCode.INVALID_INPUT)
 
 LIST_MESSAGES = Operation(
     name="listMessages",
@@ -88,7 +89,7 @@ ADD_REACTION = Operation(
     query=NoQuery,
     body=NoBody,
     answers={200: Reacted},
-    errors=_CHANGE,
+    errors=_REACTION,
 )
 REMOVE_REACTION = Operation(
     name="removeReaction",
@@ -100,7 +101,7 @@ REMOVE_REACTION = Operation(
     query=NoQuery,
     body=NoBody,
     answers={204: None},
-    errors=(*_CHANGE, ErrorCode.NOT_FOUND),
+    errors=(*_REACTION, ErrorCode.NOT_FOUND),
 )
 GET_THREAD = Operation(
     name="getThread",

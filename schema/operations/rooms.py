@@ -98,7 +98,7 @@ MARK_READ = Operation(
     query=NoQuery,
     body=MarkRead,
     answers={204: None},
-    errors=(ErrorCode.INVALID_ROOM, ErrorCode.INVALID_MESSAGE),
+    errors=(ErrorCode.INVALID_ROOM, ErrorCode.INVALID_MESSAGE, ErrorCode.FORBIDDEN),
 )
 SET_TYPING = Operation(
     name="setTyping",
@@ -110,7 +110,7 @@ SET_TYPING = Operation(
     query=NoQuery,
     body=SetTyping,
     answers={204: None},
-    errors=(ErrorCode.INVALID_ROOM,),
+    errors=(ErrorCode.INVALID_ROOM, ErrorCode.FORBIDDEN),
 )
 LIST_CHANNELS = Operation(
     name="listChannels",

@@ -27,6 +27,7 @@ MAX_MESSAGE_BYTES = 60_000
 
 _NO_NUL = r"^[^\u0000]*$"
 _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+_AVATAR_URL = r"^((https?|mxc)://[^/?#\u0000]+[^\u0000]*)?$"
 _AVATAR_SCHEMES = frozenset({"http", "https", "mxc"})
 
 
@@ -134,7 +135,7 @@ MessageText = Annotated[str, Field(max_length=MAX_MESSAGE_BYTES), FILLED]
 """Content of a message. The server's setting limits its bytes further."""
 
 ReactionKey = Annotated[str, Field(max_length=100), FILLED]
-AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url)]
+AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url, _AVATAR_URL)]
 
 Ref = Annotated[str, Field(max_length=64), FILLED]
 """A client's own name for a request. One that repeats in a session is the same request."""

@@ -37,7 +37,8 @@ Attachments = Annotated[
 ]
 Name = Annotated[str, Field(max_length=255), FILLED]
 Topic = Annotated[str, Field(max_length=2000), NUL_FREE]
-Email = Annotated[str, Field(max_length=255), FILLED]
+Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), FILLED]
+Identifier = Annotated[str, Field(max_length=255), FILLED]
 Password = Annotated[str, Field(min_length=1, max_length=1024), NUL_FREE]
 Token = Annotated[str, Field(min_length=1, max_length=4096), NUL_FREE]
 Reason = Annotated[str, Field(max_length=1024), NUL_FREE]
@@ -48,7 +49,7 @@ SearchTerms = Annotated[str, Field(max_length=512), FILLED]
 class Login(Request):
     """Log in."""
 
-    email: Email
+    email: Identifier
     """An e-mail address; a username works too."""
     password: Password
 
