@@ -30,6 +30,9 @@ REQUESTER = web.RequestKey("requester", Requester)
 _REQUEST_ID_HEADER = "X-Request-ID"
 _USABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NO_ROUTE = "none"
+_SLOW_S = 1.0
+"""Requests that take longer, or fail, are worth a line at the level `info`; others at `debug`."""
+
 _MAX_LOGGED_PATH = 200
 
 # Not among the methods that any server knows, and labels must be few.
@@ -130,8 +133,11 @@ class Gate:
         self._metrics.http_requests.labels(method, route, str(response.status)).inc()
         if not isinstance(response, web.WebSocketResponse):
             self._metrics.http_request_seconds.labels(method, route).observe(seconds)
+        if response.status < HTTPStatus.BAD_REQUEST and seconds < _SLOW_S:
+            write = log.debug
+        else:
+            write = log.info
         requester = request.get(REQUESTER)
-        write = log.debug if request.path in self._probes else log.info
         write(
             "request",
             method=method,

@@ -1,5 +1,6 @@
 """Addresses of clients."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _IPV6_SITE_BITS = 64
@@ -18,6 +19,7 @@ def parse_address(text: str | None) -> IPv4Address | IPv6Address | None:
     return address
 
 
+@lru_cache(maxsize=4096)
 def address_key(text: str | None) -> str:
     """What counts as one address in a limit. For IPv6 the /64: a subscriber has all of it."""
     address = parse_address(text)

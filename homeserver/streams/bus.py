@@ -21,6 +21,7 @@ POSITION_TOPICS = frozenset({"events", "receipts"})
 
 _MAX_WAITING = 10_000
 _MAX_NOTIFY_BYTES = 7_900
+_PAUSE_S = 0.02
 
 Listener = Callable[[str], None]
 log = structlog.get_logger(__name__)
@@ -94,6 +95,8 @@ class PostgresBus:
             await self._wake.wait()
             self._wake.clear()
             await self._notify(connection)
+            # What comes in the meantime goes out together.
+            await asyncio.sleep(_PAUSE_S)
 
     async def _notify(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         waiting, positions = self._waiting, self._positions

@@ -20,6 +20,9 @@ from homeserver.streams.ring import READ_LIMIT, Stretch, Tail
 RECEIPTS = "receipts"
 RING_SIZE = 2_000
 MAX_BATCH = 1_000
+DELIVERED_AFTER_S = 1.0
+"""How long markers of delivery are gathered, unless a read marker takes them along."""
+
 MAX_WAITING = 50_000
 
 ReceiptTail = Tail[ReadRow]
@@ -75,6 +78,7 @@ class ReceiptWriter:
         self._bus = bus
         self._moves: dict[_Marker, _Move] = {}
         self._wake = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
 
     async def read(self, person: Person, mark: Mark, now_ms: int) -> None:
         """Moves a read marker and waits for the commit. Raises Unavailable."""
@@ -83,6 +87,7 @@ class ReceiptWriter:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         move = _Move(mark.event_nid, mark.event_position, now_ms, (person, mark), [done])
         self._add((mark.room_nid, person.user_nid, READ), move)
+        self._wake.set()
         await done
 
     def delivered(
@@ -92,12 +97,18 @@ class ReceiptWriter:
         if len(self._moves) < MAX_WAITING:
             move = _Move(event_nid, event_position, now_ms, None)
             self._add((room_nid, user_nid, DELIVERED), move)
+            if self._later is None:
+                loop = asyncio.get_running_loop()
+                self._later = loop.call_later(DELIVERED_AFTER_S, self._wake.set)
 
     async def run(self) -> None:
         """Commits batches until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
             while self._moves:
                 await self._commit(self._take())
 
@@ -109,7 +120,6 @@ class ReceiptWriter:
                 waiting.done = move.done
                 return
         self._moves[marker] = move
-        self._wake.set()
 
     def _take(self) -> dict[_Marker, _Move]:
         return {marker: self._moves.pop(marker) for marker in list(self._moves)[:MAX_BATCH]}
