@@ -76,6 +76,22 @@ async def rooms_of(db: Connection, user_nid: int, membership: str) -> list[int]:
     return [row["room_nid"] for row in rows]
 
 
+async def of_deactivated(
+    db: Connection, *, after: tuple[int, int], limit: int
+) -> list[tuple[int, int, UserID]]:
+    """Memberships that users still have whose accounts were deactivated: room, user, user ID."""
+    rows = await db.fetch(
+        "SELECT m.room_nid, m.user_nid, u.user_id"
+        " FROM accounts a JOIN memberships m USING (user_nid) JOIN users u USING (user_nid)"
+        " WHERE a.deactivated_at IS NOT NULL AND m.membership IN ('join', 'invite', 'knock')"
+        " AND (m.room_nid, m.user_nid) > ($1, $2)"
+        " ORDER BY m.room_nid, m.user_nid LIMIT $3",
+        *after,
+        limit,
+    )
+    return [(row["room_nid"], row["user_nid"], UserID(row["user_id"])) for row in rows]
+
+
 async def share_room(db: Connection, one: int, other: int) -> bool:
     """Whether both users are in some room."""
     shared: bool = await db.fetchval(
