@@ -249,7 +249,7 @@ This server has no administrator yet. Register the first one with this one-time 
     curl {url}/api/auth/register -H 'Content-Type: application/json' \\
       -d '{{"email": "you@example.org", "name": "Your Name", "password": "…", "code": "{code}"}}'
 
-or stop here and run: foyer user add you@example.org --name "Your Name" --admin
+or run: foyer user add you@example.org --name "Your Name" --admin
 The answer holds a token; {url}/api/docs shows what to do with it.
 """
 

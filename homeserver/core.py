@@ -16,6 +16,9 @@ from homeserver.actions.transactions import Transactions
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
+from homeserver.delivery.departures import Departures
+from homeserver.delivery.follower import Follower
+from homeserver.delivery.search_index import search_index
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
@@ -73,12 +76,21 @@ class Actions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What follows from events and accounts. search_index: None where search is switched off."""
+
+    departures: Departures
+    search_index: Follower | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """The engine with its streams and actions. `background`: tasks for as long as it is used."""
 
     streams: Streams
     engine: Engine
     actions: Actions
+    delivery: Delivery
 
     async def start(self) -> None:
         """The tails begin where the database stands. Raises Unavailable."""
@@ -92,8 +104,10 @@ class Core:
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        streams = self.streams
+        streams, search_index = self.streams, self.delivery.search_index
         return (
+            *(() if search_index is None else (search_index.run,)),
+            self.delivery.departures.run,
             self.engine.committer.run,
             streams.events.run,
             streams.receipts.run,
@@ -133,7 +147,15 @@ def build_core(
         writer=engine.writer,
         clock=clock,
     )
-    return Core(streams=streams, engine=engine, actions=actions)
+    delivery = Delivery(
+        departures=Departures(
+            database=database, rooms=streams.rooms, writer=engine.writer, bus=bus
+        ),
+        search_index=search_index(database=database, tail=streams.events)
+        if config.search.enabled
+        else None,
+    )
+    return Core(streams=streams, engine=engine, actions=actions, delivery=delivery)
 
 
 def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock) -> Streams:

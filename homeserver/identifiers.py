@@ -91,11 +91,7 @@ def _is_storable(text: str) -> bool:
 
 def _parse_with_server(text: str, sigil: str, kind: str) -> str:
     _, colon, server = text[1:].partition(":")
-    if (
-        not text.startswith(sigil)
-        or not colon
-        or not _is_storable(text)
-    ):
+    if not text.startswith(sigil) or not colon or not _is_storable(text):
         raise InvalidIdentifier(f"{text!r} is not a {kind}")
     parse_server_name(server)
     return text

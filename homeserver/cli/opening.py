@@ -14,8 +14,6 @@ from secrets import token_bytes
 from time import monotonic
 from typing import TypeVar
 
-import asyncpg
-
 from homeserver import logs
 from homeserver.accounts import Accounts, build_accounts
 from homeserver.clock import SystemClock
@@ -93,8 +91,7 @@ async def _accounts(
 
 
 async def _announce(database: Database, announcements: list[tuple[str, str]]) -> None:
-    async with database.dedicated() as connection:
-        assert isinstance(connection, asyncpg.Connection)
+    async with database.connection() as connection:
         for topic, payload in announcements:
             await announce_once(connection, topic, payload)
 

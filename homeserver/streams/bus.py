@@ -15,6 +15,8 @@ import asyncpg
 import orjson
 import structlog
 
+from homeserver.storage.database import Connection
+
 CHANNEL = "foyer"
 POSITION_TOPICS = frozenset({"events", "receipts"})
 """Topics of which only the newest payload counts."""
@@ -22,6 +24,14 @@ POSITION_TOPICS = frozenset({"events", "receipts"})
 _MAX_WAITING = 10_000
 _MAX_NOTIFY_BYTES = 7_900
 _PAUSE_S = 0.02
+
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server ended an idle connection
+)
 
 Listener = Callable[[str], None]
 log = structlog.get_logger(__name__)
@@ -73,17 +83,17 @@ class PostgresBus:
         while True:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=10)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except _LOST:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 2.0)
                 continue
             delay = 0.1
             try:
                 await self._serve(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except _LOST as error:
                 log.warning("bus_lost", error=type(error).__name__)
             finally:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                with suppress(*_LOST):
                     await connection.close(timeout=1)
 
     async def _serve(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -123,9 +133,7 @@ class PostgresBus:
             listener(payload)
 
 
-async def announce_once(
-    connection: "asyncpg.Connection[asyncpg.Record]", topic: str, payload: str
-) -> None:
+async def announce_once(connection: Connection, topic: str, payload: str) -> None:
     """An announcement by a short-lived process, such as a command line tool."""
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _encode("", topic, payload))
 
