@@ -29,7 +29,8 @@ class Follower:
     """One named cursor and what follows from the events behind it.
 
     observe: called with each position that it came to. gather_s: how long to wait after a wake-up,
-    so that what comes close together is one batch. turn_poll_s: how long after the end of one
+    so that what comes close together is one batch. full_step: how many positions a step moves when
+    there are more behind. turn_poll_s: how long after the end of one
     runner another process takes over, at the latest.
     """
 
@@ -40,13 +41,15 @@ class Follower:
         name: str,
         advance: Advance,
         observe: Callable[[int], None] = lambda _: None,
-        gather_s: float = 0.1,
+        full_step: int,
+        gather_s: float = 0.25,
         turn_poll_s: float = 5.0,
     ) -> None:
         self._database = database
         self._name = name
         self._advance = advance
         self._observe = observe
+        self._full_step = full_step
         self._gather_s = gather_s
         self._turn_poll_s = turn_poll_s
         self._wake = asyncio.Event()
@@ -81,8 +84,9 @@ class Follower:
                 await asyncio.sleep(self._turn_poll_s)
             while not holder.is_closed():
                 self._wake.clear()
-                await self.catch_up()
-                await self._idle()
+                before, after = await self._step()
+                if after - before < self._full_step:
+                    await self._idle()
 
     async def _idle(self) -> None:
         try:

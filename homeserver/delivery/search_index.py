@@ -33,6 +33,7 @@ def search_index(
         database=database,
         name=CURSOR,
         advance=index_next,
+        full_step=BATCH,
         observe=observe,
         turn_poll_s=turn_poll_s,
     )
