@@ -32,7 +32,7 @@ async def counts(
     db: Connection, user_nid: int, rows: Sequence[JoinedRow], readable: Readable
 ) -> dict[int, int]:
     """Unread messages by room, at most 999 each; rooms without any are left out. One query."""
-    spans = [span for row in rows for span in _after_mark(row, readable)]
+    spans = [span for row in rows for span in reversed(_after_mark(row, readable))]
     return await room_lists.unread_counts(db, user_nid, spans)
 
 
