@@ -21,7 +21,7 @@ import pytest
 
 from homeserver.actions.create_room import NewRoom
 from homeserver.actions.transactions import Sent
-from homeserver.config import Config
+from homeserver.config import Config, SearchConfig
 from homeserver.core import Actions, Core, build_core
 from homeserver.delivery.search_index import search_index
 from homeserver.events.build import Draft
@@ -42,6 +42,8 @@ from tests.support.office import LocalBus, ManualClock
 
 SERVER = ServerName("example.org")
 FAR_AWAY = 2**53
+QUIET = Config(search=SearchConfig(enabled=False))
+"""Tests bring the search index up to date themselves: `await server.search_index.catch_up()`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Server:
         self.clock = ManualClock()
         self.bus = LocalBus()
         self.core: Core = build_core(
-            config=config or Config(),
+            config=config or QUIET,
             server_name=SERVER,
             key=SigningKey.from_seed(b"1" * 32, "ed25519:test"),
             database=database,
