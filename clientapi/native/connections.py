@@ -10,7 +10,7 @@ from clientapi.errors import Problem
 from clientapi.native.audience import Audience
 from clientapi.native.connection import Connection
 from clientapi.native.fanout import Fanout
-from clientapi.native.framing import json_frame
+from clientapi.native.framing import json_frame, type_of
 from homeserver.access_tokens import Claims
 from homeserver.clock import Clock
 from homeserver.errors import Unavailable
@@ -53,7 +53,11 @@ class Connections:
         self._clock = clock
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
-        self.fanout = Fanout(max_pending_bytes=max_pending_bytes, on_slow=self.cut_slow)
+        self.fanout = Fanout(
+            max_pending_bytes=max_pending_bytes,
+            on_slow=self.cut_slow,
+            frames_out=metrics.frames_out,
+        )
 
     def has_room_for(self, by: Requester) -> bool:
         """Whether the user may open one more."""
@@ -69,14 +73,22 @@ class Connections:
         self._metrics.websocket_connections.set(len(self._audience))
 
     def answer(self, connection: Connection, frame: bytes) -> None:
-        """Writes to one connection only, past a backlog: frames that are no part of its stream."""
+        """Writes a frame to one connection only, past its backlog: one that answers, and is no
+        part of what it hears.
+        """
+        if self.control(connection, frame):
+            self._metrics.frames_out.labels(type_of(frame)).inc()
+
+    def control(self, connection: Connection, frame: bytes) -> bool:
+        """The same with a control frame. Whether it was written."""
         transport = connection.transport
         if transport is None or connection.farewell is not None or transport.is_closing():
-            return
+            return False
         if transport.get_write_buffer_size() > self._max_pending_bytes:
             self.cut_slow(connection)
-        else:
-            transport.write(frame)
+            return False
+        transport.write(frame)
+        return True
 
     def close(self, connection: Connection, code: CloseCode, *last: bytes) -> None:
         """Ends a connection: nothing follows these last frames but the closing handshake."""

@@ -16,11 +16,18 @@ _MAX_MEDIUM = 0xFFFF
 _MEDIUM_MARK = bytes((_TEXT, 126))
 _LONG_MARK = bytes((_TEXT, 127))
 _NUMBER_BYTES = 8
+_TYPE = b'"type":"'
 
 
 def json_frame(value: dict[str, Any]) -> bytes:
-    """A text frame of JSON. UUIDs may stand in it."""
+    """A text frame of JSON, with `type` as its first member. UUIDs may stand in it."""
     return text_frame(orjson.dumps(value))
+
+
+def type_of(frame: bytes) -> str:
+    """The `type` of a frame of `json_frame`, or of the first one of several."""
+    begin = frame.index(_TYPE) + len(_TYPE)
+    return frame[begin : frame.index(b'"', begin)].decode()
 
 
 def text_frame(payload: bytes) -> bytes:

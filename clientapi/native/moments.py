@@ -22,7 +22,8 @@ from homeserver.streams.people import People, Person
 from homeserver.views.live import Live as LiveViews
 
 _GATHERED_S = 0.1
-_WRITES_AT_ONCE = 1000
+_PAUSE_S = 0.02
+_WRITES_AT_ONCE = 200
 _LOOKUPS_AT_ONCE = 20
 _MAX_WAITING = 50_000
 _EVERY_ROOM = 2**31
@@ -33,14 +34,13 @@ log = structlog.get_logger(__name__)
 class Later:
     """Calls something once, a moment after it was first asked for."""
 
-    def __init__(self, delay_s: float, call: Callable[[], None]) -> None:
-        self._delay_s = delay_s
+    def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
         self._handle: asyncio.TimerHandle | None = None
 
-    def ask(self) -> None:
+    def ask(self, delay_s: float) -> None:
         if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(self._delay_s, self._now)
+            self._handle = asyncio.get_running_loop().call_later(delay_s, self._now)
 
     def cancel(self) -> None:
         if self._handle is not None:
@@ -74,7 +74,7 @@ class Moments:
         self._max_room_members = max_room_members
         self._presences: dict[int, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._later = Later(_GATHERED_S, self._flush)
+        self._later = Later(self._flush)
 
     def stop(self) -> None:
         self._later.cancel()
@@ -97,7 +97,7 @@ class Moments:
         if len(self._presences) < _MAX_WAITING:
             frame = {"type": "presence", **render.presence(person.uuid, status, last_seen_ms)}
             self._presences[person.user_nid] = json_frame(frame)
-            self._later.ask()
+            self._later.ask(_GATHERED_S)
 
     def user_updated(self, user_uuid: UUID) -> None:
         """Somebody changed their name or avatar."""
@@ -118,7 +118,7 @@ class Moments:
             else:
                 written += self._tell(listener.rooms, frame, self._max_room_members)
         if self._presences:
-            self._later.ask()
+            self._later.ask(_PAUSE_S)
 
     async def _tell_of_absent(self, user_nid: int, frame: bytes) -> None:
         """Of somebody without a connection: his rooms are not in memory."""

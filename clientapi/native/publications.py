@@ -6,7 +6,7 @@ subject, in other words. No I/O: what must be looked up comes as an argument.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -46,7 +46,7 @@ _SHOWN_STATE = frozenset(
 )
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     """What a client is told about an event, and so what must be looked up for it."""
 
     NOTHING = auto()
@@ -63,7 +63,7 @@ AT_ONCE = frozenset({Kind.NOTHING, Kind.MESSAGE, Kind.REACTION})
 """Kinds whose events say all that their frames need."""
 
 
-class Step(Enum):
+class Step(IntEnum):
     """What a membership event does to who hears a room."""
 
     NONE = auto()

@@ -97,7 +97,7 @@ class Reads:
         self._last_messages: OrderedDict[int, tuple[UUID, int]] = OrderedDict()
         self._uncounted: dict[tuple[int, int], ReadMark] = {}
         self._counting: asyncio.Task[None] | None = None
-        self._later = Later(_GATHERED_S, self._flush)
+        self._later = Later(self._flush)
 
     def start(self, position: int) -> None:
         """position: newest in the stream of receipts."""
@@ -136,7 +136,7 @@ class Reads:
         if self._held_from is None:
             self._held_from = mark.position
         self._tell_position()
-        self._later.ask()
+        self._later.ask(_GATHERED_S)
 
     def _flush(self) -> None:
         gathered, self._gathered, self._held_from = self._gathered, {}, None
