@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from clientapi.authentication import Authenticator
@@ -256,7 +257,7 @@ def _build_websockets(
     entrance = Entrance(
         authenticator=needs.authenticator,
         rate_limits=needs.rate_limits,
-        origins=needs.config.server.cors_origins,
+        origins=_origins(needs.config),
     )
     return WebSockets(
         entrance=entrance,
@@ -270,6 +271,13 @@ def _build_websockets(
         limits=_limits(needs.config),
         clock=needs.clock,
     )
+
+
+def _origins(config: Config) -> list[str]:
+    """Behind a proxy, requests may name another host than browsers do."""
+    url = urlsplit(config.server.public_url)
+    own = [f"{url.scheme}://{url.netloc}"] if url.netloc else []
+    return [*config.server.cors_origins, *own]
 
 
 def _limits(config: Config) -> Limits:

@@ -28,7 +28,6 @@ from clientapi.native.publications import (
 )
 from clientapi.native.reads import message_read, unread
 from clientapi.native.related import Relating
-from homeserver.errors import Unavailable
 from homeserver.identifiers import UserID
 from homeserver.streams.tail import Committed, EventTail
 from homeserver.views.live import Live as LiveViews
@@ -49,7 +48,7 @@ CURSOR_TOO_OLD = json_frame(
 log = structlog.get_logger(__name__)
 
 
-class TooOld(Exception):  # noqa: N818 - a cursor is too old; nothing is wrong
+class TooOld(Exception):
     """More was missed than is sent again, or the cursor is none of this server's."""
 
 
@@ -102,7 +101,9 @@ class Replay:
         except TooOld:
             self.start_afresh(connection, missed.upto)
             return
-        except (Unavailable, ConnectionResetError) as error:
+        except ConnectionResetError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
             self._give_up(connection, error)
             return
         connection.heard_from = missed.since.events
@@ -127,9 +128,11 @@ class Replay:
             self._pings.send(connection)
 
     def _give_up(self, connection: Connection, error: Exception) -> None:
-        log.info("resume_failed", error=type(error).__name__)
-        last = json_frame(problem_of(error).frame())
-        self._connections.close(connection, CloseCode.RESTART, last)
+        """Without what it missed, the connection is of no use: it shall try again."""
+        problem = problem_of(error)
+        if problem.is_defect:
+            log.error("resume_failed", exc_info=error)
+        self._connections.close(connection, CloseCode.RESTART, json_frame(problem.frame()))
 
     async def _send_all(self, connection: Connection, missed: Missed) -> int:
         """Returns how many frames were sent."""

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Literal
 
 import orjson
+import structlog
 from aiohttp import WSMsgType, web
 
 from clientapi.errors import Problem, problem_of
@@ -44,6 +45,8 @@ _TOO_MANY = Problem(
 _STOPPING = "The server is stopping; please connect again soon"
 
 WebSocket = web.WebSocketResponse[Literal[False]]
+
+log = structlog.get_logger(__name__)
 
 
 class WebSockets:
@@ -93,7 +96,9 @@ class WebSockets:
         since = await self._since(wanted)
         rooms = await self._hub.rooms_of(by)
         if not self._connections.has_room_for(by):
-            return await _refuse(request, websocket)
+            with suppress(ConnectionResetError):
+                await _refuse(request, websocket)
+            return websocket
         connection = self._connection(by)
         upto = self._hub.enter(connection, rooms)
         begin = self._beginning(connection, wanted, since, upto)
@@ -102,6 +107,8 @@ class WebSockets:
             self._attach(connection, request)
             begin()
             await self._serve(connection, websocket)
+        except ConnectionResetError:
+            log.debug("gone_while_connecting", user_id=by.user_id)
         finally:
             self._leave(connection)
         return websocket
@@ -228,7 +235,7 @@ class WebSockets:
     def _ping(self, connection: Connection, payload: bytes) -> None:
         outcome = connection.session.control(self._clock.monotonic())
         if outcome is None:
-            self._connections.answer(connection, pong_frame(bytes(payload)))
+            self._connections.control(connection, pong_frame(bytes(payload)))
         else:
             self._refused(connection, outcome)
 
@@ -239,7 +246,7 @@ class WebSockets:
             self._refused(connection, connection.session.control(self._clock.monotonic()))
 
 
-async def _refuse(request: web.Request, websocket: WebSocket) -> WebSocket:
+async def _refuse(request: web.Request, websocket: WebSocket) -> None:
     """The user has as many connections as he may have. Only a WebSocket can be told so by frame
     and close code, so it is opened for that.
     """
@@ -247,7 +254,6 @@ async def _refuse(request: web.Request, websocket: WebSocket) -> WebSocket:
     await websocket.send_frame(orjson.dumps(_TOO_MANY.frame()), WSMsgType.TEXT)
     code = CloseCode.TOO_MANY_CONNECTIONS
     await websocket.close(code=code, message=code.meaning.encode())
-    return websocket
 
 
 async def _say_farewell(connection: Connection, code: CloseCode, websocket: WebSocket) -> None:

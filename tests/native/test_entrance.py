@@ -77,6 +77,12 @@ class TestOrigins:
             assert status == 403
             assert b'"FORBIDDEN"' in body
 
+    async def test_a_page_may_know_this_server_by_its_public_address(self):
+        async with on_stage(server={"public_url": "https://chat.example.com"}) as stage:
+            stage.room("alice")
+            alice = await stage.connects("alice", origin="https://chat.example.com")
+            assert await alice.is_idle()
+
     @pytest.mark.parametrize("allowed", ["https://app.example.com", "*"])
     async def test_unless_it_is_listed(self, allowed):
         async with on_stage(server={"cors_origins": (allowed,)}) as stage:

@@ -3,7 +3,11 @@
 import asyncio
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
+from clientapi.native import hub
+from homeserver.errors import Unavailable
+from schema.wire.errors import CloseCode
 from tests.native.stage import on_stage
 
 
@@ -156,6 +160,63 @@ class TestTooMuch:
             bob = await stage.connects("bob", cursor="e500_r0")
             assert (await bob.hears("error"))["code"] == "CURSOR_TOO_OLD"
             assert (await bob.hears("resumed"))["cursor"] == "e1_r0"
+
+
+class TestWhenTheDatabaseIsAway:
+    async def test_nobody_is_let_in_who_would_not_hear_his_rooms(self):
+        async with on_stage() as stage:
+            stage.room("bob")
+            stage.views.subscriptions = unavailable
+            with pytest.raises(InvalidStatus) as refused:
+                await stage.connects("bob")
+            assert refused.value.response.status_code == 503
+
+    async def test_who_cannot_be_given_what_he_missed_tries_again(self):
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob")
+            stage.events.keeps = 0
+            stage.says("alice", room, "x")
+            stage.views.replay = unavailable
+            bob = await stage.connects("bob", cursor="e0_r0")
+            assert (await bob.hears("error"))["code"] == "UNAVAILABLE"
+            assert await bob.ends() == CloseCode.RESTART
+
+    async def test_what_happens_live_waits_for_it(self):
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob")
+            bob = await stage.connects("bob")
+            first = stage.says("alice", room, "one")
+            await bob.hears("message.new")
+            look_up, stage.views.message = stage.views.message, unavailable
+            stage.edits(first, "two")
+            stage.says("alice", room, "three")
+            assert await bob.is_idle()
+            stage.views.message = look_up
+            assert (await bob.hears("message.updated"))["message"]["content"] == "two"
+            assert await contents(bob, 1) == ["three"]
+
+    async def test_if_too_much_waits_everybody_resumes(self, monkeypatch):
+        monkeypatch.setattr(hub, "MAX_WAITING", 10)
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob")
+            bob = await stage.connects("bob", cursor="now")
+            await bob.hears("resumed")
+            first = stage.says("alice", room, "one")
+            await bob.hears("message.new")
+            stage.views.lookups.clear()
+            stage.edits(first, "two")
+            for number in range(20):
+                stage.says("alice", room, str(number))
+            assert await bob.ends() == CloseCode.RESTART
+            stage.views.lookups.set()
+            bob = await stage.connects("bob", cursor=bob.cursor)
+            await bob.hears("message.updated")
+            assert await contents(bob, 20) == [str(number) for number in range(20)]
+            await bob.hears("resumed")
+
+
+async def unavailable(*_args):
+    raise Unavailable("The database is away")
 
 
 class TestAnswersMeanwhile:
