@@ -18,7 +18,7 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.members import Members
-from homeserver.actions.transactions import Sent, Transactions, sent
+from homeserver.actions.transactions import SendOnce, Sent, Transactions, sent
 from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord, StoredEvent
@@ -75,60 +75,97 @@ class Send:
     ) -> Sent:
         """Says something. Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable."""
         self._check_text(text)
-        room = await self._lookups.room(room_uuid)
-        content = text_content(
-            text,
-            reply_to=await self._related(room, reply_to, "reply_to"),
-            thread=await self._thread_root(room, thread),
-        )
-        return await self._append(by, room, MESSAGE_TYPE, content, ref)
+
+        async def say(origin: Origin) -> Sent:
+            room = await self._lookups.room(room_uuid)
+            content = text_content(
+                text,
+                reply_to=await self._related(room, reply_to, "reply_to"),
+                thread=await self._thread_root(room, thread),
+            )
+            return await self._append(by, room, MESSAGE_TYPE, content, origin)
+
+        return await self._once(by, ref, say)
 
     async def edit(
         self, by: Requester, message: UUID, text: str, *, ref: str | None = None
     ) -> Sent:
         """Puts another text in the place of an own message's."""
         self._check_text(text)
-        target, room = await self._lookups.message(message)
-        if not target.facts.is_message or target.event.type != MESSAGE_TYPE:
-            raise no_such_message()
-        if target.event.sender != by.user_id:
-            await self._members.require(by, room)
-            raise NotAllowed("You can only edit your own messages.")
-        content = edit_content(text, target.event.event_id)
-        return await self._append(by, room, MESSAGE_TYPE, content, ref)
+
+        async def edit(origin: Origin) -> Sent:
+            target, room = await self._lookups.message(message)
+            if not target.facts.is_message or target.event.type != MESSAGE_TYPE:
+                raise no_such_message()
+            if target.event.sender != by.user_id:
+                await self._members.require(by, room)
+                raise NotAllowed("You can only edit your own messages.")
+            content = edit_content(text, target.event.event_id)
+            return await self._append(by, room, MESSAGE_TYPE, content, origin)
+
+        return await self._once_about_a_message(by, ref, edit)
 
     async def react(
         self, by: Requester, message: UUID, key: str, *, ref: str | None = None
     ) -> Sent:
         """Adds a reaction; the same one twice is the same one."""
         _check_reaction(key)
-        target, room = await self._lookups.message(message)
-        if not target.facts.is_message:
-            raise no_such_message()
-        await self._members.require(by, room)
-        existing = await self._reaction(by, message, key)
-        if existing is not None:
-            return sent(room, existing)
-        content = reaction_content(key, target.event.event_id)
-        return await self._append(by, room, REACTION_TYPE, content, ref)
+
+        async def react(origin: Origin) -> Sent:
+            target, room = await self._lookups.message(message)
+            if not target.facts.is_message:
+                raise no_such_message()
+            await self._members.require(by, room)
+            existing = await self._reaction(by, message, key)
+            if existing is not None:
+                return sent(room, existing)
+            content = reaction_content(key, target.event.event_id)
+            return await self._append(by, room, REACTION_TYPE, content, origin)
+
+        return await self._once_about_a_message(by, ref, react)
 
     async def unreact(
         self, by: Requester, message: UUID, key: str, *, ref: str | None = None
     ) -> Sent:
         """Takes an own reaction back. Raises NotFound if there is none."""
-        target, room = await self._lookups.message(message)
-        await self._members.require(by, room)
-        existing = await self._reaction(by, target.facts.uuid, key)
-        if existing is None:
-            raise NotFound("You have not reacted with this.", kind="reaction")
-        return await self._redact(by, room, existing, ref)
+
+        async def unreact(origin: Origin) -> Sent:
+            target, room = await self._lookups.message(message)
+            await self._members.require(by, room)
+            existing = await self._reaction(by, target.facts.uuid, key)
+            if existing is None:
+                raise NotFound("You have not reacted with this.", kind="reaction")
+            return await self._redact(by, room, existing, origin)
+
+        return await self._once_about_a_message(by, ref, unreact)
 
     async def delete(self, by: Requester, message: UUID, *, ref: str | None = None) -> Sent:
         """Deletes an own message, or anybody's if one's role allows it."""
-        target, room = await self._lookups.message(message)
-        if target.event.is_state:
-            raise no_such_message()
-        return await self._redact(by, room, target, ref)
+
+        async def delete(origin: Origin) -> Sent:
+            target, room = await self._lookups.message(message)
+            if target.event.is_state:
+                raise no_such_message()
+            return await self._redact(by, room, target, origin)
+
+        return await self._once_about_a_message(by, ref, delete)
+
+    async def _once(self, by: Requester, ref: str | None, send: SendOnce) -> Sent:
+        """Everything that a request asks for is done once for its `ref`: what it finds the second
+        time is what the first one made of it.
+        """
+        return await self._transactions.once(by, None if ref is None else f"n:{ref}", send)
+
+    async def _once_about_a_message(self, by: Requester, ref: str | None, send: SendOnce) -> Sent:
+        """Who may not know of a room may not know of its messages: an ID that one of them has, and
+        one that nobody has, are answered alike.
+        """
+        try:
+            return await self._once(by, ref, send)
+        except NotFound as error:
+            if error.kind == "room":
+                raise no_such_message() from None
+            raise
 
     async def _append(
         self,
@@ -136,7 +173,7 @@ class Send:
         room: RoomRecord,
         event_type: str,
         content: dict[str, Any],
-        ref: str | None,
+        origin: Origin,
     ) -> Sent:
         draft = Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=content)
 
@@ -144,10 +181,10 @@ class Send:
             require_member(head, room, by)
             return (draft,)
 
-        return await self._commit(by, room, compose, ref)
+        return await self._commit(by, room, compose, origin)
 
     async def _redact(
-        self, by: Requester, room: RoomRecord, target: StoredEvent, ref: str | None
+        self, by: Requester, room: RoomRecord, target: StoredEvent, origin: Origin
     ) -> Sent:
         draft = Draft(
             room_id=room.room_id,
@@ -162,26 +199,21 @@ class Send:
             _check_redaction(head, by, target)
             return (draft,)
 
-        return await self._commit(by, room, compose, ref, target=target)
+        return await self._commit(by, room, compose, origin, target=target)
 
     async def _commit(
         self,
         by: Requester,
         room: RoomRecord,
         compose: Compose,
-        ref: str | None,
+        origin: Origin,
         *,
         target: StoredEvent | None = None,
     ) -> Sent:
         needs = (member_key(by.user_id), CREATE, POWER_LEVELS)
-
-        async def append(origin: Origin) -> Sent:
-            request = Append(compose=compose, needs=needs, origin=origin, target=target)
-            (stored,) = await self._writer.append(room, request)
-            return sent(room, stored)
-
-        txn_id = None if ref is None else f"n:{ref}"
-        return await self._transactions.once(by, txn_id, append)
+        request = Append(compose=compose, needs=needs, origin=origin, target=target)
+        (stored,) = await self._writer.append(room, request)
+        return sent(room, stored)
 
     async def _reaction(self, by: Requester, message: UUID, key: str) -> StoredEvent | None:
         async with self._database.connection() as db:
