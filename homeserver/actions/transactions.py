@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from homeserver.errors import InvalidInput, Unavailable
+from homeserver.errors import FoyerError, InvalidInput, Unavailable
 from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.identifiers import EventID
 from homeserver.requester import Requester
@@ -55,7 +55,8 @@ class Transactions:
     def __init__(self, *, database: Database, room_of: RoomOf) -> None:
         self._database = database
         self._room_of = room_of
-        self._answers: OrderedDict[tuple[int, str], asyncio.Future[Sent]] = OrderedDict()
+        self._answers: OrderedDict[tuple[int, str], Sent] = OrderedDict()
+        self._running: dict[tuple[int, str], asyncio.Future[None]] = {}
 
     async def once(self, by: Requester, txn_id: str | None, send: SendOnce) -> Sent:
         """Sends, or returns what was sent with this transaction ID by the same session.
@@ -67,44 +68,38 @@ class Transactions:
         if len(txn_id) > MAX_TXN_ID_CHARS or "\0" in txn_id:
             raise InvalidInput("This is not a usable transaction ID.", field="ref")
         key = by.session_nid, txn_id
+        # If the one before failed or was cut off, the next tries for itself.
+        while (running := self._running.get(key)) is not None:
+            await asyncio.wait([running])
         answer = self._answers.get(key)
-        if answer is not None:
-            return await self._repeated(answer)
-        return await self._first(key, send)
-
-    async def _repeated(self, answer: "asyncio.Future[Sent]") -> Sent:
-        await asyncio.wait([answer])
-        if answer.cancelled():
-            raise Unavailable("The first request was cut off; please try again.")
-        return answer.result()
+        return await self._first(key, send) if answer is None else answer
 
     async def _first(self, key: tuple[int, str], send: SendOnce) -> Sent:
-        answer: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        self._answers[key] = answer
+        running = self._running[key] = asyncio.get_running_loop().create_future()
         try:
-            result = await self._send(key, send)
-        except BaseException:
-            del self._answers[key]
-            answer.cancel()
-            raise
-        answer.set_result(result)
+            answer = self._answers[key] = await self._send(key, send)
+        finally:
+            del self._running[key]
+            running.set_result(None)
         if len(self._answers) > REMEMBERED:
-            self._forget_oldest()
-        return result
+            self._answers.popitem(last=False)
+        return answer
 
     async def _send(self, key: tuple[int, str], send: SendOnce) -> Sent:
-        session_nid, txn_id = key
+        """A request that was carried out before may be impossible now: what it deleted is gone."""
         try:
-            return await send(Origin(session_nid, txn_id))
-        except asyncpg.UniqueViolationError:
-            async with self._database.connection() as db:
-                stored = await events.by_transaction(db, session_nid, txn_id)
-        room = None if stored is None else await self._room_of(stored.facts.room_nid)
-        if stored is None or room is None:
-            raise Unavailable("Please try again.")
-        return sent(room, stored)
+            return await send(Origin(*key))
+        except (asyncpg.UniqueViolationError, FoyerError) as error:
+            answered = await self._answered(key)
+            if answered is not None:
+                return answered
+            if isinstance(error, FoyerError):
+                raise
+        raise Unavailable("Please try again.")
 
-    def _forget_oldest(self) -> None:
-        key, answer = next(iter(self._answers.items()))
-        if answer.done():
-            del self._answers[key]
+    async def _answered(self, key: tuple[int, str]) -> Sent | None:
+        """What was sent with this transaction ID, at any time."""
+        async with self._database.connection() as db:
+            stored = await events.by_transaction(db, *key)
+        room = None if stored is None else await self._room_of(stored.facts.room_nid)
+        return None if stored is None or room is None else sent(room, stored)
