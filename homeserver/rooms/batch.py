@@ -5,10 +5,11 @@ Pure: values only.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from homeserver.events.event import Event
 from homeserver.events.stored import LocalFacts, RoomRecord, Status, StoredEvent
-from homeserver.identifiers import MAX_IDENTIFIER_BYTES, native_uuid
+from homeserver.identifiers import MAX_IDENTIFIER_BYTES, StateKey, native_uuid
 from homeserver.messages import REDACTION_TYPE, relation_of
 from homeserver.rooms.head import RoomHead
 from homeserver.storage.database import Connection
@@ -43,7 +44,7 @@ class Consequences:
     auth: dict[int, Sequence[int]] = field(default_factory=dict)
     relations: list[RelationRow] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
-    forgotten_relations: list[int] = field(default_factory=list)
+    withdrawn_relations: list[int] = field(default_factory=list)
 
     def add(self, other: "Consequences") -> None:
         self.state += other.state
@@ -51,7 +52,7 @@ class Consequences:
         self.auth |= other.auth
         self.relations += other.relations
         self.redactions += other.redactions
-        self.forgotten_relations += other.forgotten_relations
+        self.withdrawn_relations += other.withdrawn_relations
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class Item:
 
     expected_version: of the room's head in the database when this item's turn comes.
     head: as the item leaves it. alone: it goes into a transaction of its own.
+    again: how to build it on another head; None: only who made it can.
     """
 
     room: RoomRecord
@@ -96,6 +98,17 @@ class Item:
     new_room: bool = False
     also: AlsoWrite | None = None
     alone: bool = False
+    again: "Again | None" = None
+
+
+class Again(Protocol):
+    """How an item is built on another head than the one it was built on."""
+
+    def needs(self) -> Sequence[StateKey]:
+        """State entries that it looks at."""
+
+    def item(self, head: RoomHead) -> Item | None:
+        """None: more must be looked up. Raises what may be said against the item there."""
 
 
 def place(facts: LocalFacts, position: int) -> LocalFacts:

@@ -6,13 +6,14 @@ itself while the transaction before it runs (design section 6).
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
-from homeserver.errors import Unavailable
+from homeserver.errors import FoyerError, Unavailable
 from homeserver.events.stored import StoredEvent
 from homeserver.rooms.batch import Consequences, Item, Prepared, as_stored
+from homeserver.rooms.rebuilding import Outcome, rebuilt
 from homeserver.storage import events, relations, room_state, rooms, streams
 from homeserver.storage.database import Connection, Database, TransactionConflict
 from homeserver.storage.rooms import HeadAdvance, HeadRow
@@ -20,6 +21,7 @@ from homeserver.streams.tail import EVENTS, Committed, EventTail
 
 MAX_BATCH_EVENTS = 1_000
 BACKFILL = "backfill"
+_NO_VERSION = -1
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,26 @@ class Stale(Exception):
 class _Waiting:
     item: Item
     done: "asyncio.Future[Sequence[StoredEvent]]"
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a transaction did. rebuilt: what was written on heads that other processes left.
+    refused: what was then said against an item. stale: what only its maker can prepare again."""
+
+    written: list[tuple[_Waiting, Sequence[StoredEvent]]] = field(default_factory=list)
+    rebuilt: list[_Waiting] = field(default_factory=list)
+    refused: list[tuple[_Waiting, FoyerError]] = field(default_factory=list)
+    stale: list[_Waiting] = field(default_factory=list)
+
+    def add(self, waiting: _Waiting, item: Outcome) -> None:
+        if item is None:
+            self.stale.append(waiting)
+        elif isinstance(item, Item):
+            waiting.item = item
+            self.rebuilt.append(waiting)
+        else:
+            self.refused.append((waiting, item))
 
 
 Announce = Callable[[str, str], None]
@@ -113,7 +135,7 @@ class Committer:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            written = await self._write(batch)
+            outcome = await self._write(batch)
         except TransactionConflict:
             # Rolled back for certain, to let another process go on.
             self._make_stale(batch, alone=True)
@@ -123,24 +145,34 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - whatever it is, the committer must go on
             self._fail_one_by_one(batch, error)
         else:
-            self._succeed(written)
-            self._observe(sum(len(stored) for _, stored in written), loop.time() - started)
+            self._settle(outcome)
+            count = sum(len(stored) for _, stored in outcome.written)
+            self._observe(count, loop.time() - started)
 
-    async def _write(
-        self, batch: Sequence[_Waiting]
-    ) -> list[tuple[_Waiting, Sequence[StoredEvent]]]:
+    async def _write(self, batch: Sequence[_Waiting]) -> "_Outcome":
         async with self._database.transaction() as db:
             for waiting in batch:
                 if waiting.item.new_room:
                     await rooms.insert(db, waiting.item.room)
-            connected = _connected(batch)
-            raised = await rooms.advance_heads(db, _advances(connected))
-            kept = [each for each in connected if each.item.room.room_nid in raised]
-            written = await _write_events(db, kept)
-        # Another process wrote the rooms of the others first.
-        stored = set(kept)
-        self._make_stale([each for each in batch if each not in stored], alone=False)
-        return written
+            raised = await rooms.advance_heads(db, _advances(batch))
+            kept = [each for each in batch if each.item.room.room_nid in raised]
+            outcome = _Outcome()
+            if len(kept) < len(batch):
+                overtaken = [each for each in batch if each.item.room.room_nid not in raised]
+                await _rebuild(db, overtaken, outcome)
+                kept += outcome.rebuilt
+            outcome.written = await _write_events(db, kept)
+        return outcome
+
+    def _settle(self, outcome: "_Outcome") -> None:
+        """Tells everybody of the batch how it went."""
+        self._succeed(outcome.written)
+        for waiting in outcome.rebuilt:
+            self._dropped(waiting.item.room.room_nid)
+        for waiting, error in outcome.refused:
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+        self._make_stale(outcome.stale, alone=False)
 
     def _succeed(self, written: Sequence[tuple[_Waiting, Sequence[StoredEvent]]]) -> None:
         committed = [
@@ -200,35 +232,36 @@ class Committer:
                 waiting.done.set_exception(Stale(alone=False))
 
 
-def _connected(batch: Sequence[_Waiting]) -> list[_Waiting]:
-    """Those that continue what stands before them in the batch.
-
-    A head that was forgotten and loaded again does not know what was pending; an item built on it
-    is not the continuation of that, and neither is what follows it.
-    """
-    ends: dict[int, int | None] = {}
-    connected = []
-    for waiting in batch:
-        item = waiting.item
-        if ends.get(item.room.room_nid, item.expected_version) == item.expected_version:
-            ends[item.room.room_nid] = item.head.version
-            connected.append(waiting)
-        else:
-            ends[item.room.room_nid] = None
-    return connected
-
-
 def _advances(batch: Sequence[_Waiting]) -> list[HeadAdvance]:
-    """One row a room: from where its first item expects the head to where its last leaves it."""
-    first: dict[int, Item] = {}
+    """One row a room: from where its first item expects the head to where its last leaves it.
+
+    A head that was forgotten and loaded again does not know what was pending, so an item built on
+    it does not continue the one before it: its room then expects what no head is.
+    """
+    expected: dict[int, int] = {}
     last: dict[int, Item] = {}
-    for waiting in batch:
-        first.setdefault(waiting.item.room.room_nid, waiting.item)
-        last[waiting.item.room.room_nid] = waiting.item
-    return [
-        HeadAdvance(first[room_nid].expected_version, _head_row(item))
-        for room_nid, item in last.items()
-    ]
+    for item in (waiting.item for waiting in batch):
+        room_nid = item.room.room_nid
+        before = last.get(room_nid)
+        if before is None:
+            expected[room_nid] = item.expected_version
+        elif before.head.version != item.expected_version:
+            expected[room_nid] = _NO_VERSION
+        last[room_nid] = item
+    return [HeadAdvance(expected[room_nid], _head_row(item)) for room_nid, item in last.items()]
+
+
+async def _rebuild(db: Connection, overtaken: Sequence[_Waiting], outcome: "_Outcome") -> None:
+    """Builds items on the heads that others left, and raises those."""
+    by_room: dict[int, list[_Waiting]] = {}
+    for waiting in overtaken:
+        by_room.setdefault(waiting.item.room.room_nid, []).append(waiting)
+    for several in by_room.values():
+        items = await rebuilt(db, [waiting.item for waiting in several])
+        for waiting, item in zip(several, items, strict=True):
+            outcome.add(waiting, item)
+    if outcome.rebuilt:
+        await rooms.advance_heads(db, _advances(outcome.rebuilt))
 
 
 def _head_row(item: Item) -> HeadRow:
@@ -296,8 +329,8 @@ async def _write_consequences(db: Connection, kept: Sequence[_Waiting]) -> None:
         await relations.insert(db, rows.relations)
     if rows.redactions:
         await events.redact(db, rows.redactions)
-    if rows.forgotten_relations:
-        await relations.forget(db, rows.forgotten_relations)
+    if rows.withdrawn_relations:
+        await relations.withdraw(db, rows.withdrawn_relations)
 
 
 def _share_out(

@@ -89,9 +89,9 @@ class Heads:
         if not keys:
             return
         async with self._database.connection() as db:
-            entries = await _entries(db, room.room_nid, keys)
+            found = await entries(db, room.room_nid, keys)
         if not cached.dropped:
-            cached.head = cached.head.knowing(entries)
+            cached.head = cached.head.knowing(found)
 
     def begin(self, room: RoomRecord, head: RoomHead) -> CachedHead:
         """The head of a room that is being made."""
@@ -147,7 +147,7 @@ async def read_head(db: Connection, room: RoomRecord) -> RoomHead:
     row = await rooms.head(db, room.room_nid)
     if row is None:
         raise NotFound("There is no such room.", kind="room")
-    state = await _entries(db, room.room_nid, CORE_KEYS)
+    state = await entries(db, room.room_nid, CORE_KEYS)
     extremities = await _extremities(db, room, row)
     return RoomHead(row.head_version, row.state_version, row.depth, extremities, state)
 
@@ -163,9 +163,10 @@ async def _extremities(
     )
 
 
-async def _entries(
+async def entries(
     db: Connection, room_nid: int, keys: Iterable[StateKey]
 ) -> dict[StateKey, Entry | None]:
+    """Entries of the current state; None where the room has none."""
     wanted = list(keys)
     found = await room_state.current_entries(db, room_nid, wanted)
     return {

@@ -144,7 +144,7 @@ class Incoming:
             self.rows.relations += [] if row is None else [row]
         elif await self._may_redact(db, event, target.event):
             self.rows.redactions.append(redaction_of(target, facts.event_nid))
-            self.rows.forgotten_relations.append(target.facts.event_nid)
+            self.rows.withdrawn_relations.append(target.facts.event_nid)
 
     async def _redact_itself(self, db: Connection) -> None:
         """Redactions may come before the event that they redact."""

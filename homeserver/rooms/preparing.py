@@ -174,7 +174,7 @@ class Preparing:
     def _redact(self, item: Item, each: Prepared, target: StoredEvent) -> None:
         rows = item.consequences
         rows.redactions.append(redaction_of(target, each.facts.event_nid))
-        rows.forgotten_relations.append(target.facts.event_nid)
+        rows.withdrawn_relations.append(target.facts.event_nid)
         if target.event.is_state:
             item.head = item.head.redacting(redact_event(target.event))
 

@@ -183,7 +183,17 @@ class RoomWriter:
             return None
         item = self._preparing.item(room, ready.cached.head, ready.drafts, request)
         item.alone = alone
+        item.again = _Again(self, room, request, ready.drafts)
         return self._commit(room, ready.cached, item)
+
+    def item_on(self, room: RoomRecord, head: RoomHead, request: Append) -> Item | None:
+        """The request on another head, without events if there is nothing to append to it. None:
+        something is lacking. Raises what `compose` raises, and RuleBroken.
+        """
+        drafts = self._drafts(room, head, request)
+        if isinstance(drafts, _Lacking):
+            return None
+        return self._preparing.item(room, head, drafts, request)
 
     def _commit(self, room: RoomRecord, cached: CachedHead, item: Item) -> _Written:
         done = self._committer.add(item)
@@ -195,12 +205,18 @@ class RoomWriter:
         cached = self._heads.peek(room)
         if cached is None:
             return _Lacking(request.needs)
-        if missing := cached.head.missing(_needs(request)):
+        drafts = self._drafts(room, cached.head, request)
+        return drafts if isinstance(drafts, _Lacking) else _Ready(cached, drafts)
+
+    def _drafts(
+        self, room: RoomRecord, head: RoomHead, request: Append
+    ) -> Sequence[Draft] | _Lacking:
+        if missing := head.missing(_needs(request)):
             return _Lacking(missing)
-        drafts = request.compose(cached.head)
-        if missing := cached.head.missing(needed_keys(drafts, room.version)):
+        drafts = request.compose(head)
+        if missing := head.missing(needed_keys(drafts, room.version)):
             return _Lacking(missing)
-        return _Ready(cached, drafts) if self._is_at_hand(drafts) else _Lacking(drafts=drafts)
+        return drafts if self._is_at_hand(drafts) else _Lacking(drafts=drafts)
 
     async def _fetch(self, room: RoomRecord, lacking: _Lacking) -> None:
         if lacking.drafts:
@@ -215,6 +231,22 @@ class RoomWriter:
     async def _at_hand(self, drafts: Sequence[Draft]) -> None:
         await self._people.ensure(named_users(drafts))
         await self._nids.reserve(len(drafts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """How the item of an append is built on another head. drafts: what it was at first."""
+
+    writer: RoomWriter
+    room: RoomRecord
+    request: Append
+    drafts: Sequence[Draft]
+
+    def needs(self) -> Sequence[StateKey]:
+        return [*_needs(self.request), *needed_keys(self.drafts, self.room.version)]
+
+    def item(self, head: RoomHead) -> Item | None:
+        return self.writer.item_on(self.room, head, self.request)
 
 
 def _needs(request: Append) -> list[StateKey]:

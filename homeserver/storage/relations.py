@@ -10,6 +10,11 @@ REDACTION = "redaction"
 """Local relation type of an `m.room.redaction` whose target was not here when it came."""
 
 
+WITHDRAWN = "-"
+"""Stands before the relation type of an event that was redacted: it relates to nothing any more,
+but what it had related to is still to be known."""
+
+
 @dataclass(frozen=True, slots=True)
 class RelationRow:
     """An event and the one that it relates to, which may be unknown here."""
@@ -37,9 +42,14 @@ async def insert(db: Connection, rows: Sequence[RelationRow]) -> None:
     )
 
 
-async def forget(db: Connection, event_nids: Sequence[int]) -> None:
-    """Removes the relations of events that were redacted: a redacted edit edits nothing."""
-    await db.execute("DELETE FROM relations WHERE event_nid = ANY($1)", list(event_nids))
+async def withdraw(db: Connection, event_nids: Sequence[int]) -> None:
+    """Ends the relations of events that were redacted: a redacted edit edits nothing."""
+    await db.execute(
+        "UPDATE relations SET rel_type = $2 || rel_type"
+        " WHERE event_nid = ANY($1) AND NOT starts_with(rel_type, $2)",
+        list(event_nids),
+        WITHDRAWN,
+    )
 
 
 async def reaction_nid(db: Connection, parent_uuid: UUID, sender_nid: int, key: str) -> int | None:

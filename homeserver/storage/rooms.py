@@ -125,8 +125,8 @@ async def head(db: Connection, room_nid: int) -> HeadRow | None:
 async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> frozenset[int]:
     """Raises each room's head where it stands at the expected version, rooms in order.
 
-    Returns the numbers of the rooms that were raised. The order keeps two processes from waiting
-    for each other.
+    Returns the numbers of the rooms that were raised; the heads of the others are locked, too. The
+    order keeps two processes from waiting for each other.
     """
     ordered = sorted(advances, key=lambda advance: advance.row.room_nid)
     rows = await db.fetch(
@@ -136,15 +136,17 @@ async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> froz
                 $5::bigint[], $6::text[])
             AS w (room_nid, expected, head_version, state_version, depth, extremities)
         ), locked AS MATERIALIZED (
-            SELECT room_nid FROM room_heads
+            SELECT room_nid, head_version FROM room_heads
             WHERE room_nid = ANY($1::bigint[]) ORDER BY room_nid FOR UPDATE
+        ), raised AS (
+            UPDATE room_heads h
+            SET head_version = w.head_version, state_version = w.state_version, depth = w.depth,
+                extremities = w.extremities::bigint[]
+            FROM locked l JOIN wanted w USING (room_nid)
+            WHERE h.room_nid = l.room_nid AND l.head_version = w.expected
+            RETURNING h.room_nid
         )
-        UPDATE room_heads h
-        SET head_version = w.head_version, state_version = w.state_version, depth = w.depth,
-            extremities = w.extremities::bigint[]
-        FROM wanted w JOIN locked USING (room_nid)
-        WHERE h.room_nid = w.room_nid AND h.head_version = w.expected
-        RETURNING h.room_nid
+        SELECT raised.room_nid FROM locked LEFT JOIN raised USING (room_nid)
         """,
         [advance.row.room_nid for advance in ordered],
         [advance.expected_version for advance in ordered],
@@ -153,7 +155,7 @@ async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> froz
         [advance.row.depth for advance in ordered],
         [_array_text(advance.row.extremities) for advance in ordered],
     )
-    return frozenset(row["room_nid"] for row in rows)
+    return frozenset(row["room_nid"] for row in rows if row["room_nid"] is not None)
 
 
 def _array_text(extremities: Sequence[tuple[int, EventID]]) -> str:
