@@ -1,6 +1,7 @@
 """The live part of the native protocol, wired: everything between the streams and `/ws`."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -88,10 +89,12 @@ class Live:
     async def drain(self, code: CloseCode = CloseCode.RESTART, *, grace_s: float) -> None:
         """Answers what was asked, then ends all connections; both within the grace."""
         self.websockets.stop()
-        deadline = asyncio.get_running_loop().time() + grace_s
-        await asyncio.wait([asyncio.ensure_future(self.dispatch.finish())], timeout=grace_s / 2)
-        left_s = deadline - asyncio.get_running_loop().time()
-        await self.connections.drain(code, grace_s=left_s)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_s
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s / 2):
+                await self.dispatch.finish()
+        await self.connections.drain(code, grace_s=deadline - loop.time())
         self.moments.stop()
         self.reads.stop()
         self.hub.stop()
