@@ -7,7 +7,7 @@ from uuid import UUID
 from homeserver.events.stored import StoredEvent
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
-from homeserver.storage.replay import WITHDRAWN
+from homeserver.storage.relations import WITHDRAWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,25 +9,27 @@ from homeserver.identifiers import EventID
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 from homeserver.storage.receipts import ReadRow
-from homeserver.storage.timeline import Span, span_columns
-
-WITHDRAWN = "-"
-"""Stands before the relation type of an event that was redacted."""
+from homeserver.storage.relations import WITHDRAWN
 
 _EVENTS = f"""
     SELECT {COLUMNS} FROM (
         SELECT position FROM (
+            SELECT found.position FROM unnest($1::bigint[]) AS o (room_nid) CROSS JOIN LATERAL (
+                SELECT m.position FROM events m
+                WHERE m.room_nid = o.room_nid AND m.position > $6 AND m.position <= $7
+                ORDER BY m.position LIMIT $8
+            ) found
+            UNION
             SELECT found.position
-            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
-                AS s (room_nid, after, upto, since, until)
+            FROM unnest($2::bigint[], $3::integer[], $4::integer[]) AS s (room_nid, since, until)
             CROSS JOIN LATERAL (
                 SELECT m.position FROM events m
-                WHERE m.room_nid = s.room_nid AND m.position > s.after AND m.position <= s.upto
+                WHERE m.room_nid = s.room_nid AND m.position > $6 AND m.position <= $7
                     AND m.state_version >= s.since AND m.state_version < s.until
-                ORDER BY m.position LIMIT $7
+                ORDER BY m.position LIMIT $8
             ) found
-            UNION SELECT unnest($6::bigint[])
-        ) reached ORDER BY position LIMIT $7
+            UNION SELECT unnest($5::bigint[])
+        ) reached ORDER BY position LIMIT $8
     ) page JOIN events e USING (position) JOIN rooms r ON r.room_nid = e.room_nid
     ORDER BY e.position
 """
@@ -42,6 +44,28 @@ class MembershipRow:
     room_nid: int
     membership: str
     position: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A stretch of a room's state versions, from `since` to before `until`, in which somebody was
+    a member. The event that ended it still has a version of the stretch.
+    """
+
+    room_nid: int
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What reached somebody: rooms in which he was all the time, stays in others, and positions of
+    his own memberships.
+    """
+
+    rooms: Sequence[int]
+    stays: Sequence[Stay]
+    positions: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +90,20 @@ async def memberships_since(db: Connection, user_nid: int, position: int) -> lis
 
 
 async def events_of(
-    db: Connection, spans: Sequence[Span], positions: Sequence[int], *, limit: int
+    db: Connection, reach: Reach, *, after: int, upto: int, limit: int
 ) -> list[StoredEvent]:
-    """The oldest accepted events of the spans and at the positions, in stream order."""
-    rows = await db.fetch(_EVENTS, *span_columns(spans), list(positions), limit)
+    """The oldest accepted events that reached somebody, after < position <= upto, in order."""
+    rows = await db.fetch(
+        _EVENTS,
+        list(reach.rooms),
+        [stay.room_nid for stay in reach.stays],
+        [stay.since for stay in reach.stays],
+        [stay.until for stay in reach.stays],
+        [position for position in reach.positions if after < position <= upto],
+        after,
+        upto,
+        limit,
+    )
     return [stored_event(row) for row in rows]
 
 

@@ -161,7 +161,6 @@ class TestIndex:
         async with server.database.connection() as db:
             assert await db.fetchval("SELECT count(*) FROM message_search") == 0
 
-    @pytest.mark.xfail(reason="relations.forget deletes the row that says what was edited")
     async def test_a_deleted_edit_brings_the_words_back(self, server: Server) -> None:
         (alice,) = await server.people("alice")
         room = await server.group(alice)
