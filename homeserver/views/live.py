@@ -16,12 +16,14 @@ from homeserver.storage import (
     memberships,
     replay,
     room_lists,
+    rooms,
     state_history,
     streams,
 )
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.receipts import ReadRow
-from homeserver.storage.timeline import MAX_VERSION, Span
+from homeserver.storage.replay import Reach, Stay
+from homeserver.storage.timeline import MAX_VERSION
 from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.streams.tail import EVENTS, Committed, complete
@@ -101,8 +103,8 @@ class Live:
         if person is None:
             return []
         async with self._database.snapshot() as db:
-            spans, own = await _reach(db, user_nid, person.user_id, after, upto)
-            found = await replay.events_of(db, spans, own, limit=limit)
+            reach = await _reach(db, user_nid, person.user_id, after)
+            found = await replay.events_of(db, reach, after=after, upto=upto, limit=limit)
         return await self._complete(found)
 
     async def reads(self, user_nid: int, after: int, upto: int, limit: int) -> list[ReadRow]:
@@ -145,11 +147,15 @@ class Live:
             return await _removed_relation(db, target)
 
     async def room(self, room_nid: int) -> RoomDetails | None:
-        """For nobody in particular: the name is the room's own. None: it is gone."""
-        room = await self._rooms.by_nid(room_nid)
-        if room is None or room.deleted_at is not None:
-            return None
+        """For nobody in particular: the name is the room's own. None: it is gone.
+
+        The record is not taken from memory: that learns of a deletion after the events that tell
+        of it.
+        """
         async with self._database.snapshot() as db:
+            room = await rooms.by_nid(db, room_nid)
+            if room is None or room.deleted_at is not None:
+                return None
             state = await state_history.current(db, [room_nid], SETTING_TYPES)
             members = await room_lists.members(db, room_nid, limit=LISTED_MEMBERS)
             count = await room_lists.member_count(db, room_nid)
@@ -178,36 +184,32 @@ class Live:
         and who holds one must not wait for another.
         """
         await self._people.get_many({stored.facts.sender_nid for stored in found})
-        rooms: list[RoomRecord | None] = [
+        records: list[RoomRecord | None] = [
             await self._rooms.by_nid(room_nid)
             for room_nid in {stored.facts.room_nid for stored in found}
         ]
-        there = {room.room_nid for room in rooms if room is not None}
+        there = {room.room_nid for room in records if room is not None}
         kept = [stored for stored in found if stored.facts.room_nid in there]
         async with self._database.connection() as db:
             return await complete(db, kept, people=self._people, rooms=self._rooms)
 
 
-async def _reach(
-    db: Connection, user_nid: int, user_id: UserID, after: int, upto: int
-) -> tuple[list[Span], list[int]]:
-    """What reached a user between two positions: stretches of rooms, and positions of his own
-    memberships. Two queries.
-    """
+async def _reach(db: Connection, user_nid: int, user_id: UserID, after: int) -> Reach:
+    """What reached a user after a position. Two queries."""
     rooms = await replay.memberships_since(db, user_nid, after)
     settled = [row.room_nid for row in rooms if row.position is not None and row.position <= after]
     moved = {row.room_nid for row in rooms}.difference(settled)
     found = await state_history.intervals(db, moved, (MEMBER_TYPE, user_id)) if moved else {}
-    spans = [Span(room_nid, after, upto) for room_nid in settled]
-    own: list[int] = []
-    for row in (row for rows in found.values() for row in rows):
-        if membership_of(row.event) == "join":
-            # A membership's own event still has the state before it: that of a departure counts.
-            until = MAX_VERSION if row.until is None else row.until
-            spans.append(Span(row.room_nid, after, upto, row.since, until))
-        if row.position is not None and after < row.position <= upto:
-            own.append(row.position)
-    return spans, own
+    own = [row for rows in found.values() for row in rows]
+    return Reach(
+        rooms=settled,
+        stays=[
+            Stay(row.room_nid, row.since, MAX_VERSION if row.until is None else row.until)
+            for row in own
+            if membership_of(row.event) == "join"
+        ],
+        positions=[row.position for row in own if row.position is not None],
+    )
 
 
 async def _removed_relation(db: Connection, target: StoredEvent) -> Removed | None:
