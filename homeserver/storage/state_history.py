@@ -10,8 +10,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 
 _ENTRIES = f"""
-    SELECT {COLUMNS}, s.type AS state_type, s.state_key AS entry_key, s.since_version,
-        s.until_version
+    SELECT {COLUMNS}, s.type AS state_type, s.since_version, s.until_version
     FROM room_state s JOIN events e ON e.event_nid = s.event_nid
     JOIN rooms r ON r.room_nid = e.room_nid
 """
@@ -73,7 +72,7 @@ async def fork_entries(
 ) -> dict[tuple[int, StateKey], Event | None]:
     """What forks have in the place of these entries; None: nothing. Others are as in the base."""
     rows = await db.fetch(
-        f"SELECT f.fork_nid, f.type AS state_type, f.state_key AS entry_key, {COLUMNS}"
+        f"SELECT f.fork_nid AS fork, f.type AS state_type, f.state_key AS entry_key, {COLUMNS}"
         " FROM unnest($2::text[], $3::text[]) AS k (type, state_key)"
         " JOIN state_fork_entries f ON f.fork_nid = ANY($1::bigint[])"
         " AND f.type = k.type AND f.state_key = k.state_key"
@@ -83,7 +82,7 @@ async def fork_entries(
         [key[1] for key in keys],
     )
     return {
-        (row["fork_nid"], (row["state_type"], row["entry_key"])): (
+        (row["fork"], (row["state_type"], row["entry_key"])): (
             None if row["raw"] is None else stored_event(row).event
         )
         for row in rows
