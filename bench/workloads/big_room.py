@@ -45,6 +45,7 @@ async def measure(lab: Lab) -> list[Figure]:
         room = await make_room(server.address, members, kind="channel", public=True)
         made_s = perf_counter() - began
         small = await make_room(server.address, members[:2], kind="channel", public=True)
+        await db.execute("ANALYZE")  # as autovacuum does within a minute
         counted = [await settled_rows(db)]
         join_s = await _join(server.address, room, newcomers[:joins])
         counted.append(await settled_rows(db))
