@@ -81,6 +81,7 @@ class Membership:
     async def add(self, by: Requester, room_uuid: UUID, users: Sequence[UUID]) -> None:
         """Makes people members. Raises NotFound for an unknown user, before anybody is added."""
         room = await self._lookups.room(room_uuid)
+        await self._check_open_to_others(by, room, "user_ids")
         adder, *people = await self._lookups.people([by.user_uuid, *users])
         await self.add_people(by, room, adder, people)
 
@@ -103,6 +104,7 @@ class Membership:
     async def invite(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
         """Invites someone, who may then join or decline."""
         room = await self._lookups.room(room_uuid)
+        await self._check_open_to_others(by, room, "user_id")
         inviter, invited = await self._two(by, user)
 
         def compose(head: RoomHead) -> Sequence[Draft]:
@@ -169,6 +171,17 @@ class Membership:
             return (_membership(room, actor, target, membership, reason),)
 
         await self._append(room, compose, member_key(by.user_id), member_key(target.user_id))
+
+    async def _check_open_to_others(self, by: Requester, room: RoomRecord, field: str) -> None:
+        """A conversation of two stays one. Strangers do not even learn that it is there."""
+        if room.kind != "direct":
+            return
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            raise InvalidInput("Nobody else can join a direct conversation.", field=field)
+
+        await self._append(room, compose, member_key(by.user_id))
 
     async def _two(self, by: Requester, user: UUID) -> tuple[Person, Person]:
         people = await self._lookups.people([by.user_uuid, user])

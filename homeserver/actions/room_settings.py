@@ -128,7 +128,8 @@ class RoomSettings:
         await self._writer.append(room, Append(compose=compose, needs=needs, also=also))
         if also is not None:
             self._changed(room)
-        await self._membership.add(by, room_uuid, joining)
+        if joining:
+            await self._membership.add(by, room_uuid, joining)
         for user in leaving:
             await self._membership.remove(by, room_uuid, user)
         return room
