@@ -294,11 +294,11 @@ def _joined(committed: Committed, context: RoomContext, cursor: str) -> Publicat
 
 
 def _left(committed: Committed, context: RoomContext, cursor: str) -> Publication:
-    reason = _leaving_reason(committed)
-    if context.room is None:
-        reason = "deleted"
+    """Of a deleted room nobody is told who leaves it: all do."""
+    reason = "deleted" if context.room is None else _leaving_reason(committed)
+    subject = None if context.room is None else context.subject
     return Publication(
-        members=_member_frames("member.left", committed, context.subject, reason, cursor),
+        members=_member_frames("member.left", committed, subject, reason, cursor),
         room_changed=_membership_change(context.room, cursor),
         subject_id=_subject_id(committed),
         subject=(_room_left(committed, reason, cursor),),
