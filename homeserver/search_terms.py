@@ -5,6 +5,7 @@ are cut into pairs of characters, so that any two of them find their places, wit
 Source: Unicode 15 "General Category"; UAX #15 for the normalisation forms.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -62,6 +63,10 @@ _DROPPED_MARKS = (
     (0xFE20, 0xFE2F),
     (0xE0100, 0xE01EF),
 )
+
+
+# What the categories of characters come to where there are only ASCII characters.
+_ASCII_WORD = re.compile(r"[a-z0-9]+", re.ASCII)
 
 
 def folded(text: str) -> str:
@@ -138,6 +143,9 @@ def _terms_of(kind: _Kind, run: str) -> Iterator[str]:
 
 def _runs(text: str) -> Iterator[tuple[_Kind, str]]:
     """Stretches of characters of one kind, without the gaps and without marks that stand alone."""
+    if text.isascii():
+        yield from ((_Kind.WORD, word) for word in _ASCII_WORD.findall(text.lower()))
+        return
     for kind, chars in groupby(folded(text), key=_kind_of):
         run = "".join(chars)
         if kind is not _Kind.GAP and not (kind is _Kind.WORD and _is_only_marks(run)):

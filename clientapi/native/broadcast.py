@@ -77,13 +77,16 @@ class Broadcast:
         Who joins in a run gets the room as it is after it, so he is not told about the rest.
         receipts: position that cursors name beside the events'.
         """
-        publications = [publish(each.committed, each.kind, each.related, receipts) for each in run]
         first = run[0].committed
-        if run[0].kind not in _OF_THE_ROOM:
-            self._to_room(first, publications[0], is_message=run[0].kind is Kind.MESSAGE)
-            return
         room_nid = first.room.room_nid
-        hearing = set(self._audience.in_room(room_nid))
+        hears = self._audience.in_room(room_nid)
+        if run[0].kind not in _OF_THE_ROOM:
+            if hears:
+                publication = publish(first, run[0].kind, run[0].related, receipts)
+                self._to_room(first, publication, is_message=run[0].kind is Kind.MESSAGE)
+            return
+        publications = [publish(each.committed, each.kind, each.related, receipts) for each in run]
+        hearing = set(hears)
         joining = {each.subject_id for each in publications if each.step is Step.ENTERS}
         for waiting, publication in zip(run, publications, strict=True):
             self._membership(waiting.committed, publication, hearing, joining)
@@ -91,8 +94,6 @@ class Broadcast:
 
     def _to_room(self, committed: Committed, publication: Publication, *, is_message: bool) -> None:
         hearing = self._audience.in_room(committed.room.room_nid)
-        if not hearing:
-            return
         for frame in publication.members:
             self._fanout.write(hearing, frame)
         if publication.step is Step.ENDS:

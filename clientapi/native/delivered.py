@@ -17,6 +17,7 @@ from clientapi.native.connection import Connection
 from clientapi.native.fanout import Fanout
 from clientapi.native.framing import json_frame
 from clientapi.native.heartbeat import Pings
+from clientapi.native.later import Later
 from homeserver.clock import Clock
 from homeserver.streams.tail import Committed
 from schema.wire.times import timestamp
@@ -27,6 +28,7 @@ _LOOKED_AT = 16
 _MAX_ROOMS = 2048
 _MAX_PER_ROOM = 32
 _MAX_DUE = 20_000
+_GATHERED_S = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Deliveries:
         self._patience_s = patience_s
         self._rooms: OrderedDict[int, deque[_Pending]] = OrderedDict()
         self._due: deque[tuple[float, _Pending]] = deque(maxlen=_MAX_DUE)
+        self._unasked: deque[_Pending] = deque(maxlen=_MAX_DUE)
+        self._later = Later(self._ask)
+
+    def stop(self) -> None:
+        self._later.cancel()
 
     def written(self, messages: Sequence[Committed]) -> None:
         """These messages have just been written to everybody who hears them."""
@@ -89,7 +96,9 @@ class Deliveries:
                 position=committed.position,
             )
             self._keep(pending)
-            self._probe(pending)
+            self._unasked.append(pending)
+        if messages:
+            self._later.ask(_GATHERED_S)
 
     def answered(self, connection: Connection) -> None:
         """The answer to a ping came: everything written before the ping has been received."""
@@ -105,6 +114,13 @@ class Deliveries:
         now = self._clock.monotonic()
         while self._due and self._due[0][0] <= now:
             _, pending = self._due.popleft()
+            if not pending.delivered:
+                self._probe(pending)
+
+    def _ask(self) -> None:
+        """One ping asks for all that was written to a connection in the meantime."""
+        while self._unasked:
+            pending = self._unasked.popleft()
             if not pending.delivered:
                 self._probe(pending)
 

@@ -95,6 +95,7 @@ class Live:
             async with asyncio.timeout(grace_s / 2):
                 await self.dispatch.finish()
         await self.connections.drain(code, grace_s=deadline - loop.time())
+        self.deliveries.stop()
         self.moments.stop()
         self.reads.stop()
         self.hub.stop()

@@ -6,7 +6,7 @@ are written at once as leave messages their time.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from uuid import UUID
 
 import structlog
@@ -16,6 +16,7 @@ from clientapi.native.audience import Audience
 from clientapi.native.connection import Connection
 from clientapi.native.fanout import Fanout
 from clientapi.native.framing import json_frame
+from clientapi.native.later import Later
 from homeserver.errors import Unavailable
 from homeserver.events.stored import RoomRecord
 from homeserver.streams.people import People, Person
@@ -29,27 +30,6 @@ _MAX_WAITING = 50_000
 _EVERY_ROOM = 2**31
 
 log = structlog.get_logger(__name__)
-
-
-class Later:
-    """Calls something once, a moment after it was first asked for."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
-        self._handle: asyncio.TimerHandle | None = None
-
-    def ask(self, delay_s: float) -> None:
-        if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(delay_s, self._now)
-
-    def cancel(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _now(self) -> None:
-        self._handle = None
-        self._call()
 
 
 class Moments:

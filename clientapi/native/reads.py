@@ -19,7 +19,7 @@ from clientapi.native.connection import Connection
 from clientapi.native.cursor import Cursor, Progress
 from clientapi.native.fanout import Fanout
 from clientapi.native.framing import json_frame
-from clientapi.native.moments import Later
+from clientapi.native.later import Later
 from homeserver.errors import Unavailable
 from homeserver.streams.tail import Committed
 from homeserver.views.live import Live as LiveViews
