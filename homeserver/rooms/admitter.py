@@ -196,8 +196,7 @@ async def _judge(db: Connection, room: RoomRecord, event: Event, around: Surroun
         auth_events={each: stored.event for each, stored in around.auth_events.items()},
         rejected=around.rejected(),
         state_before=before,
-        # Only new events are judged by the current state, and this one has descendants here.
-        current_state=before if around.fills_gap else now,
+        current_state=now if around.is_new else before,
     )
 
 

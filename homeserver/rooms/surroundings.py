@@ -39,6 +39,13 @@ class Surroundings:
     fills_gap: bool
     known: StoredEvent | None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the room's current state has a say: not about what stands before events that are
+        here, and not in a room that has no state yet.
+        """
+        return not self.fills_gap and bool(self.head.extremities)
+
     def rejected(self) -> frozenset[EventID]:
         """Which of the auth events were rejected."""
         return rejected_among(self.auth_events)
