@@ -19,6 +19,7 @@ from homeserver.identifiers import EventID, StateKey
 from homeserver.storage import events, room_state, rooms
 from homeserver.storage.database import Database
 from homeserver.verify import verify
+from tests.support.postgres import fresh_database
 from tests.support.room_factory import RoomFactory
 from tests.support.server import SERVER, Server, running_server
 
@@ -35,6 +36,15 @@ async def engine(database: Database) -> AsyncIterator[Server]:
     async with running_server(database) as server:
         yield server
     await is_sound(database)
+
+
+@asynccontextmanager
+async def new_server(postgres: str) -> AsyncIterator[Server]:
+    """A running server on a database of its own, which must be whole at the end. For rooms that
+    have the same ID, and for many tries in one test."""
+    async with fresh_database(postgres) as dsn, another_process(dsn) as server:
+        yield server
+        await is_sound(server.database)
 
 
 @asynccontextmanager
