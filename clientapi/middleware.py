@@ -4,6 +4,7 @@ errors turned into answers.
 
 import re
 from collections.abc import Awaitable, Callable, Collection
+from functools import cache
 from http import HTTPStatus
 
 import orjson
@@ -61,10 +62,14 @@ class Gate:
         self._addresses = addresses
         self._cross_origin = cross_origin
         self._rate_limits = rate_limits
-        self._metrics = metrics
         self._clock = clock
         self._new_request_id = new_request_id
         self._probes = frozenset(probes)
+        # Routes, methods and statuses are few, and `labels` takes long.
+        self._count = cache(
+            lambda method, route, status: metrics.http_requests.labels(method, route, str(status))
+        )
+        self._time = cache(metrics.http_request_seconds.labels)
 
     def application(self, *, max_body_bytes: int) -> web.Application:
         """An application without routes yet, behind this gate."""
@@ -130,13 +135,11 @@ class Gate:
         """A line and a measurement. A query may hold a ticket, so it is told to nobody."""
         method = request.method if request.method in _METHODS else "other"
         route = route_of(request)
-        self._metrics.http_requests.labels(method, route, str(response.status)).inc()
+        self._count(method, route, response.status).inc()
         if not isinstance(response, web.WebSocketResponse):
-            self._metrics.http_request_seconds.labels(method, route).observe(seconds)
-        if response.status < HTTPStatus.BAD_REQUEST and seconds < _SLOW_S:
-            write = log.debug
-        else:
-            write = log.info
+            self._time(method, route).observe(seconds)
+        is_noted = response.status >= HTTPStatus.BAD_REQUEST or seconds >= _SLOW_S
+        write = log.info if is_noted else log.debug
         requester = request.get(REQUESTER)
         write(
             "request",

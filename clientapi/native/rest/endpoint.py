@@ -112,7 +112,7 @@ async def understand(operation: Operation[P, Q, B], request: web.Request) -> Cal
     """Raises InvalidInput; NotFound for an identifier that cannot be one; TooLarge."""
     return Call(
         path=_parameters(operation.params, dict(request.match_info), "path"),
-        query=_parameters(operation.query, dict(request.query), "query"),
+        query=_query(operation.query, request),
         body=await _body(operation.body, request),
         client=_client(request),
     )
@@ -137,6 +137,11 @@ def _parameters(model: type[M], given: dict[str, str], what: str) -> M:
         return model.model_validate(given)
     except ValidationError as error:
         raise input_error(error, what=what) from None
+
+
+def _query(model: type[Q], request: web.Request) -> Q:
+    """What a route that takes no parameters is given is not looked at, unless there is some."""
+    return _parameters(model, dict(request.query) if request.query_string else {}, "query")
 
 
 async def _body(model: type[B], request: web.Request) -> B:
