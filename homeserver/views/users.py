@@ -20,7 +20,9 @@ _MAX_QUERY_CHARS = 512
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """A user. `email` is None where the reader may not know it; `status` is the presence."""
+    """A user. `email` is None, and `status` (the presence) offline, where the reader may not know
+    it.
+    """
 
     uuid: UUID
     user_id: UserID
@@ -34,7 +36,8 @@ class Users:
     """Reads of users.
 
     An e-mail address is shown to its owner, to administrators, and to those who share a room with
-    him; who searches for an address knows it already.
+    him; who searches for an address knows it already. A status is shown to its owner and to those
+    who share a room with him, as everywhere (`views.presence`).
     """
 
     def __init__(self, *, database: Database, status_of: Callable[[int], str]) -> None:
@@ -81,14 +84,17 @@ class Users:
             name=person.name,
             email=seen.email if _may_see_email(by, seen, known_email) else None,
             avatar_url=person.avatar_url,
-            status=self._status_of(person.user_nid),
+            status=self._status_of(person.user_nid) if _is_near(by, seen) else "offline",
         )
 
 
 def _may_see_email(by: Requester, seen: SeenUser, known_email: str | None) -> bool:
     return (
-        seen.shares_room
+        _is_near(by, seen)
         or by.is_admin
-        or by.user_nid == seen.user.user_nid
         or (seen.email is not None and accounts.email_key(seen.email) == known_email)
     )
+
+
+def _is_near(by: Requester, seen: SeenUser) -> bool:
+    return seen.shares_room or by.user_nid == seen.user.user_nid

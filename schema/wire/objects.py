@@ -21,9 +21,10 @@ class User(Answer):
     id: UUID
     name: str
     email: str | None
-    """Null for users of other servers."""
+    """Only for those who share a room with the user; null for users of other servers."""
     avatar_url: str | None
     status: Status
+    """`offline` for those who do not share a room with the user."""
 
 
 class Me(User):

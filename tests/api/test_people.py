@@ -84,6 +84,7 @@ class TestSeeingOthers:
 
     async def test_what_a_view_of_somebody_says(self, office):
         alice, bob = [(await office.registers(name)).requester for name in ("Alice", "Bob")]
+        await office.put_in_room(alice, bob)
         view = await office.accounts.users.get(bob, alice.user_uuid)
         assert (view.uuid, view.name, view.avatar_url, view.status) == (
             alice.user_uuid,
@@ -91,6 +92,12 @@ class TestSeeingOthers:
             None,
             "away",
         )
+
+    async def test_a_stranger_does_not_see_who_is_there(self, office):
+        alice, bob = [(await office.registers(name)).requester for name in ("Alice", "Bob")]
+        get = office.accounts.users.get
+        assert (await get(bob, alice.user_uuid)).status == "offline"
+        assert (await get(alice, alice.user_uuid)).status == "away"
 
     async def test_who_does_not_exist_is_not_found(self, office):
         alice = (await office.registers("Alice")).requester
