@@ -12,11 +12,12 @@ frame that the documents do not promise.
 Nothing here asserts how long something takes. Deadlines only keep a test from hanging.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -28,6 +29,9 @@ from tests.support.promises import Answer, Frame, Json, check_answer
 
 PASSWORD = "correct horse battery staple"
 
+Found = TypeVar("Found")
+
+_LOOK_AGAIN_S = 0.02
 _people = count(1)
 
 
@@ -283,3 +287,11 @@ class Play:
             device.check()
         problems = self.server.problems(self._log_begins)
         assert not problems, problems
+
+
+async def eventually(look: Callable[[], Awaitable[Found | None]]) -> Found:
+    """What somebody finds who looks again and again, where nothing tells when it is there."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (found := await look()):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return found
