@@ -66,23 +66,30 @@ async def _redacted(db: Connection, redaction_nids: tuple[int, ...]) -> frozense
 async def _index(db: Connection, uuids: frozenset[UUID]) -> None:
     found = await events.by_uuids(db, uuids)
     messages = [each for each in found.values() if _is_in_stream(each)]
-    gone = [each for each in messages if each.facts.redacted_by is not None]
-    there = [each for each in messages if each.facts.redacted_by is None]
-    edits = await timeline.edits(db, there)
-    if gone:
-        await message_search.remove(db, [_position(each) for each in gone])
-    if there:
-        await message_search.put(db, {_position(each): _lexemes(each, edits) for each in there})
+    edits = await timeline.edits(db, messages)
+    words = {_position(each): _words(each, edits) for each in messages}
+    await message_search.remove(db, [position for position in words if not words[position]])
+    await message_search.put(
+        db,
+        {
+            _position(each): [*_places(each), *words[_position(each)]]
+            for each in messages
+            if words[_position(each)]
+        },
+    )
 
 
-def _lexemes(message: StoredEvent, edits: Mapping[UUID, StoredEvent]) -> list[str]:
+def _words(message: StoredEvent, edits: Mapping[UUID, StoredEvent]) -> list[str]:
+    """What the text can be found by; nothing for one that is deleted, encrypted or a picture."""
+    if message.facts.redacted_by is not None:
+        return []
     edit = edits.get(message.facts.uuid)
     content = message.event.content if edit is None else new_content_of(edit.event)
-    return [
-        room_lexeme(message.facts.room_nid),
-        sender_lexeme(message.facts.sender_nid),
-        *search_terms.lexemes(text_of(content)),
-    ]
+    return search_terms.lexemes(text_of(content))
+
+
+def _places(message: StoredEvent) -> tuple[str, str]:
+    return room_lexeme(message.facts.room_nid), sender_lexeme(message.facts.sender_nid)
 
 
 def _is_in_stream(stored: StoredEvent) -> bool:
