@@ -18,6 +18,7 @@ from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.delivery.departures import Departures
 from homeserver.delivery.follower import Follower
+from homeserver.delivery.retention import Retention
 from homeserver.delivery.search_index import search_index
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import ServerName
@@ -80,6 +81,7 @@ class Delivery:
     """What follows from events and accounts. search_index: None where search is switched off."""
 
     departures: Departures
+    retention: Retention
     search_index: Follower | None
 
 
@@ -108,6 +110,7 @@ class Core:
         return (
             *(() if search_index is None else (search_index.run,)),
             self.delivery.departures.run,
+            self.delivery.retention.run,
             self.engine.committer.run,
             streams.events.run,
             streams.receipts.run,
@@ -150,6 +153,13 @@ def build_core(
     delivery = Delivery(
         departures=Departures(
             database=database, rooms=streams.rooms, writer=engine.writer, bus=bus
+        ),
+        retention=Retention(
+            database=database,
+            bus=bus,
+            clock=clock,
+            keep_deleted_days=config.rooms.keep_deleted_days,
+            empty=actions.room_settings.empty,
         ),
         search_index=search_index(database=database, tail=streams.events)
         if config.search.enabled

@@ -125,6 +125,8 @@ class RoomsConfig(Section):
     """Most users that a request for a new room may name."""
     max_message_bytes: int = Field(default=32_768, ge=1, le=60_000)
     """Largest content of a message, in bytes of UTF-8; an event as a whole has at most 65,536."""
+    keep_deleted_days: float = Field(default=30.0, ge=0)
+    """A deleted room can be brought back by hand for so long; then all that was in it goes."""
     typing_timeout_seconds: Seconds = 8.0
     """Who does not repeat `typing.start` for so long has stopped typing."""
 

@@ -82,25 +82,27 @@ CONSTRAINTS = (
         """,
     ),
     Constraint(
-        "positions run without gaps from 1 to the newest",
+        "positions run without gaps from 1 to the newest, but for those of purged rooms",
         """
-        SELECT format('%s positions up to %s, the stream is at %s', held.count, held.last,
-            p.position)
+        SELECT format('%s positions up to %s and %s purged, the stream is at %s', held.count,
+            held.last, p.purged, p.position)
         FROM stream_positions p, (
             SELECT count(*), coalesce(max(position), 0) AS last FROM events WHERE position > 0
         ) held
-        WHERE p.stream = 'events' AND (held.count <> p.position OR held.last <> p.position)
+        WHERE p.stream = 'events'
+            AND (held.count + p.purged <> p.position OR held.last > p.position)
         """,
     ),
     Constraint(
         "positions of backfilled events run without gaps from -1 downwards",
         """
-        SELECT format('%s positions down to -%s, the stream is at %s', held.count, held.last,
-            p.position)
+        SELECT format('%s positions down to -%s and %s purged, the stream is at %s', held.count,
+            held.last, p.purged, p.position)
         FROM stream_positions p, (
             SELECT count(*), coalesce(-min(position), 0) AS last FROM events WHERE position <= 0
         ) held
-        WHERE p.stream = 'backfill' AND (held.count <> p.position OR held.last <> p.position)
+        WHERE p.stream = 'backfill'
+            AND (held.count + p.purged <> p.position OR held.last > p.position)
         """,
     ),
     Constraint(
