@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from homeserver.search_terms import (
@@ -151,8 +151,8 @@ class TestQueries:
 
     @given(st.text(st.characters(categories=["Ll"], max_codepoint=0x17F), min_size=2))
     def test_the_beginning_of_a_word_finds_it(self, word: str) -> None:
-        if query(word[:2]) is not None:
-            assert finds(word[:2], f"one {word} two")
+        assume(folded(word).isalpha())  # U+0140 becomes l and a dot, which ends a word
+        assert finds(word[:2], f"one {word} two")
 
     def test_words_that_are_not_there_find_nothing(self) -> None:
         assert not finds("budget plan", "the budget")
