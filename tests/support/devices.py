@@ -70,6 +70,11 @@ class Device:
         await self.socket.close()
         await self._reader
 
+    async def vanishes(self) -> None:
+        """The network is gone, without a word."""
+        self.socket.transport.abort()
+        await self._reader
+
     async def is_closed(self) -> tuple[int, str]:
         """The code and reason that the server closes the connection with."""
         async with asyncio.timeout(PATIENCE_S):
