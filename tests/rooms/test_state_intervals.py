@@ -127,9 +127,10 @@ class History:
             del self.events[event.event_id]
 
     def merge(self, one: RoomFactory, other: RoomFactory) -> None:
-        if set(one.extremities) != set(other.extremities):
-            states = [one.state_ids, other.state_ids]
-            one.merge(other, state=resolve(one.version, states, self.events))
+        """The next event of one branch follows the ends of both, of which some may be the same."""
+        ends = {*one.extremities, *other.extremities}
+        states = [self.state_after(end) for end in ends]
+        one.merge(other, state=resolve(one.version, states, self.events))
 
     def membership(self) -> tuple[Any, ...]:
         sender = self.choose((ALICE, BOB, CHARLIE, DORA))
