@@ -46,6 +46,9 @@ _REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _SILENCED = ("aiohttp.access",)
 
 
+_HTTP_ERRORS = "aiohttp.http_exceptions"
+
+
 def configure(settings: LoggingConfig, stream: TextIO) -> None:
     """Send every line of this process to a stream, from now on; replaces what was configured."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
@@ -105,8 +108,11 @@ def _clean(value: Any) -> Any:
     match value:
         case dict():
             return _without_sensitive(value)
-        case list() | tuple():
+        case list():
             return [_clean(item) for item in value]
+        case tuple():
+            # `exc_info` is one only as a tuple.
+            return tuple(_clean(item) for item in value)
         case _:
             return value
 
@@ -142,3 +148,17 @@ def _configure_standard_logging(
     logging.captureWarnings(capture=True)
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    server = logging.getLogger("aiohttp.server")
+    server.filters[:] = [_soften_bad_requests]
+
+
+def _soften_bad_requests(record: logging.LogRecord) -> bool:
+    """What came was no HTTP: no error of the server. The exception quotes it, and so perhaps a
+    token, which no line may contain.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if type(error).__module__ != _HTTP_ERRORS:
+        return True
+    record.levelno, record.levelname = logging.INFO, "INFO"
+    record.exc_info = None
+    return logging.getLogger(record.name).isEnabledFor(record.levelno)

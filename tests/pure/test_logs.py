@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from homeserver import logs
 from homeserver.config import LoggingConfig
@@ -82,6 +83,21 @@ class TestLines:
         lines = configured()
         structlog.get_logger().info("odd", value=value)
         assert lines.parsed()[0]["event"] == "odd"
+
+    def test_an_exception_that_a_library_kept_stands_in_its_line(self, configured):
+        """As asyncio does for tasks that nobody waits for."""
+        lines = configured()
+        error = OSError("the disk is full")
+        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
+        assert "the disk is full" in lines.parsed()[0]["exception"]
+
+    def test_what_is_no_http_is_no_error_of_the_server(self, configured):
+        lines = configured()
+        error = BadHttpMessage(f"Invalid header: {HUNTER}")
+        logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+        (line,) = lines.parsed()
+        assert (line["level"], line["event"]) == ("info", "Error handling request")
+        assert HUNTER not in lines.getvalue()
 
     def test_the_console_format_is_for_people(self, configured):
         lines = configured(format="console")
