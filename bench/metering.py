@@ -1,7 +1,7 @@
 """CPU time of a server, of its Postgres, of this program and of everything else; memory."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import psutil
@@ -47,7 +47,9 @@ class Meter:
         self._before = self._now()
 
     def read(self) -> Usage:
-        return self._now() - self._before
+        usage = self._now() - self._before
+        # Clocks of processes and of the machine tick apart: on a quiet machine it may be below 0.
+        return replace(usage, others=max(0.0, usage.others))
 
     def _now(self) -> Usage:
         machine = psutil.cpu_times()
