@@ -31,10 +31,8 @@ class Relation:
 
 def relation_of(event: Event) -> Relation | None:
     """The relation of an event to another, or None where there is none that can be read."""
-    if event.is_state or not event.content:
-        return None
-    relates = event.content.get("m.relates_to")
-    if not isinstance(relates, Mapping):
+    relates = None if event.is_state else event.content.get("m.relates_to")
+    if relates is None or not isinstance(relates, Mapping):
         return None
     rel_type, event_id, key = relates.get("rel_type"), relates.get("event_id"), relates.get("key")
     if not isinstance(rel_type, str) or not isinstance(event_id, str):
@@ -55,7 +53,7 @@ def is_message(event: Event) -> bool:
 def reply_of(event: Event) -> EventID | None:
     """The event that it answers ("Rich replies"); the fall-back reply of a thread is none."""
     relates = event.content.get("m.relates_to")
-    if not isinstance(relates, Mapping):
+    if relates is None or not isinstance(relates, Mapping):
         return None
     # C-S API v1.19 "Fallback for unthreaded clients": is_falling_back marks a made-up reply.
     if relates.get("rel_type") == THREAD and relates.get("is_falling_back") is True:

@@ -538,9 +538,13 @@ class TestFailedCommits:
             engine.says(bob, room, "hello"),
             return_exceptions=True,
         )
-        assert not [each for each in outcomes if not isinstance(each, Exception)]
-        with pytest.raises(RuleBroken):
-            await engine.says(bob, room, "hello")
+        lost, joined, said = (not isinstance(each, Exception) for each in outcomes)
+        # The join may have come after the failure, and then it counts.
+        assert not lost
+        assert joined or not said
+        if not joined:
+            with pytest.raises(RuleBroken):
+                await engine.says(bob, room, "hello")
 
 
 async def _says(engine: Server, by, room, text: str) -> bool:
