@@ -8,20 +8,9 @@ from tests.support.play import PASSWORD, Person, Play
 from tests.support.stubborn import StubbornDevice
 
 
-async def invited(play: Play) -> str:
-    """A code with which the people of a play register on the strict server."""
-    server = play.server
-    if server.invitation is None:
-        root = Person(play, "root")
-        made = await root.registers(code=server.first_admin_code)
-        assert made.status == 201, made
-        answer = await root.post("/api/invitations", {"uses": 1000})
-        server.invitation = answer.json["code"]
-    return server.invitation
-
-
 async def strict_cast(play: Play, *names: str) -> list[Person]:
-    code = await invited(play)
+    """The same as `cast`, on a server for those who are invited."""
+    code = await play.invitation()
     people = [await play.enters(name, code=code) for name in names]
     for person in people:
         await person.connects()
@@ -261,7 +250,7 @@ class TestGuessingPasswords:
         assert [(await alice.logs_in()).status for _ in range(20)] == [200] * 20
 
     async def test_new_accounts_of_one_address(self, strict_play: Play) -> None:
-        code = await invited(strict_play)
+        code = await strict_play.invitation()
         crowd = [Person(strict_play, "crowd") for _ in range(5)]
         for person in crowd:
             person.address = f"192.0.2.{100 + len(strict_play.tag)}"

@@ -100,8 +100,10 @@ class LiveServer:
         self.config_path.write_text(_toml(settings))
         self.said = ""
         self.url = ""
+        self.administrator: str | None = None
+        """The e-mail address of the account that administrates it, once a play has made one."""
         self.invitation: str | None = None
-        """A code with which people of plays register."""
+        """A code with which people of plays may register."""
         self._process: subprocess.Popen[str] | None = None
 
     @property

@@ -234,6 +234,25 @@ class Play:
         assert registered.status == 201, registered
         return person
 
+    async def administrator(self) -> Person:
+        """Who administrates the server: whoever uses the code first that it prints."""
+        root = Person(self, "root")
+        if self.server.administrator is None:
+            registered = await root.registers(code=self.server.first_admin_code)
+            assert registered.status == 201, registered
+            self.server.administrator = root.email
+        else:
+            root.email = self.server.administrator
+            assert (await root.logs_in()).status == 200
+        return root
+
+    async def invitation(self) -> str:
+        """A code for as many people as plays need."""
+        if self.server.invitation is None:
+            made = await (await self.administrator()).post("/api/invitations", {"uses": 1000})
+            self.server.invitation = made.json["code"]
+        return self.server.invitation
+
     async def opens(
         self, query: str = "", headers: Mapping[str, str] | None = None, **more: Any
     ) -> Device:
