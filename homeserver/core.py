@@ -209,7 +209,7 @@ def _build_engine(
     nids = EventNids(database=database)
 
     def observe(events: int, seconds: float) -> None:
-        metrics.messages_committed.inc(events)
+        metrics.events_committed.inc(events)
         metrics.commit_batch_size.observe(events)
         metrics.commit_seconds.observe(seconds)
 
@@ -290,6 +290,7 @@ def _build_actions(
             database=database,
             writer=writer,
             lookups=lookups,
+            people=streams.people,
             membership=membership,
             server_name=server_name,
             bus=bus,

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from homeserver.actions.aliases import Aliases
 from homeserver.actions.lookups import Lookups, member_content
-from homeserver.actions.membership import ADMIN_LEVEL, Membership
+from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, Membership
 from homeserver.errors import InvalidInput
 from homeserver.events.build import Draft
 from homeserver.events.room_version import ROOM_VERSIONS, RoomVersion
@@ -123,8 +123,13 @@ class CreateRoom:
         alias = None if wanted.alias is None else self._aliases.local(wanted.alias)
         peer = others[0] if wanted.kind == "direct" else None
 
+        first, later = others[:CHUNK], others[CHUNK:]
+
         def compose(room_id: RoomID) -> Sequence[Draft]:
-            return _first_drafts(room_id, creator, wanted, version, alias, peer)
+            return [
+                *_first_drafts(room_id, creator, wanted, version, alias, peer),
+                *self._membership.first_members(room_id, wanted.kind, creator, first),
+            ]
 
         def also(room: RoomRecord) -> AlsoWrite:
             return self._aliases.claim(alias, room, by)
@@ -137,7 +142,7 @@ class CreateRoom:
             compose=compose,
             also=None if alias is None else also,
         )
-        await self._membership.add_people(by, room, creator, others)
+        await self._membership.add_people(by, room, creator, later)
         return room
 
     def _version(self, wanted: NewRoom) -> RoomVersion:

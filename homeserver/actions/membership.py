@@ -6,6 +6,7 @@ Source: C-S API v1.19 "Room membership".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from homeserver.events.build import Draft
 from homeserver.events.content import PowerLevels, join_rule_of
 from homeserver.events.stored import RoomRecord
-from homeserver.identifiers import ServerName, server_of
+from homeserver.identifiers import RoomID, ServerName, server_of
 from homeserver.requester import Requester
 from homeserver.rooms.head import RoomHead
 from homeserver.rooms.preparing import Append, Compose
@@ -35,6 +36,9 @@ from homeserver.streams.people import Person
 MEMBER = "m.room.member"
 ADMIN_LEVEL = 100
 LEVEL_OF_ROLE = {"admin": ADMIN_LEVEL, "member": 0}
+IN_THE_ROOM = ("join", "invite", "knock")
+"""Memberships that leaving ends."""
+
 CHUNK = 20
 """People who are added in one transaction: about two milliseconds of signing each."""
 
@@ -72,7 +76,7 @@ class Membership:
         person = await self._lookups.person(by.user_uuid)
 
         def compose(head: RoomHead) -> Sequence[Draft]:
-            if membership_in(head, by.user_id) not in ("join", "invite", "knock"):
+            if membership_in(head, by.user_id) not in IN_THE_ROOM:
                 raise no_such_room()
             return (_membership(room, person, person, "leave"),)
 
@@ -94,12 +98,44 @@ class Membership:
 
             def compose(head: RoomHead, chunk: Sequence[Person] = chunk) -> Sequence[Draft]:
                 require_member(head, room, by)
-                return [
-                    draft for person in chunk for draft in self._adding(room, head, adder, person)
-                ]
+                return self.adding(room, head, adder, chunk)
 
             keys = [member_key(person.user_id) for person in (adder, *chunk)]
             await self._append(room, compose, *keys)
+
+    async def remove_people(
+        self, by: Requester, room: RoomRecord, remover: Person, people: Sequence[Person]
+    ) -> None:
+        """Removes several, some at a time; who is not in the room stays out."""
+        for start in range(0, len(people), CHUNK):
+            chunk = people[start : start + CHUNK]
+
+            def compose(head: RoomHead, chunk: Sequence[Person] = chunk) -> Sequence[Draft]:
+                require_member(head, room, by)
+                return self.removing(room, head, remover, chunk)
+
+            keys = [member_key(person.user_id) for person in (remover, *chunk)]
+            await self._append(room, compose, *keys)
+
+    def adding(
+        self, room: RoomRecord, head: RoomHead, adder: Person, people: Sequence[Person]
+    ) -> list[Draft]:
+        """What makes people members; their entries must be known."""
+        return [
+            draft
+            for person in people
+            for draft in self._adding(room, membership_in(head, person.user_id), adder, person)
+        ]
+
+    def removing(
+        self, room: RoomRecord, head: RoomHead, remover: Person, people: Sequence[Person]
+    ) -> list[Draft]:
+        """What takes members and invitations away; their entries must be known."""
+        return [
+            _membership(room, remover, person, "leave")
+            for person in people
+            if membership_in(head, person.user_id) in IN_THE_ROOM
+        ]
 
     async def invite(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
         """Invites someone, who may then join or decline."""
@@ -122,7 +158,7 @@ class Membership:
         if user == by.user_uuid:
             await self.leave(by, room_uuid)
             return
-        await self._act_on(by, room_uuid, user, "leave", ("join", "invite", "knock"), reason)
+        await self._act_on(by, room_uuid, user, "leave", IN_THE_ROOM, reason)
 
     async def ban(
         self, by: Requester, room_uuid: UUID, user: UUID, reason: str | None = None
@@ -130,8 +166,7 @@ class Membership:
         """Removes someone for good."""
         if user == by.user_uuid:
             raise InvalidInput("You cannot ban yourself.", field="user_id")
-        memberships = ("join", "invite", "knock", "leave")
-        await self._act_on(by, room_uuid, user, "ban", memberships, reason)
+        await self._act_on(by, room_uuid, user, "ban", (*IN_THE_ROOM, "leave"), reason)
 
     async def unban(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
         """Lifts a ban; the person may come back where others may."""
@@ -190,22 +225,43 @@ class Membership:
     async def _append(self, room: RoomRecord, compose: Compose, *needs: tuple[str, str]) -> None:
         await self._writer.append(room, Append(compose=compose, needs=needs))
 
-    def _adding(
-        self, room: RoomRecord, head: RoomHead, adder: Person, person: Person
+    def first_members(
+        self, room_id: RoomID, kind: str, creator: Person, people: Sequence[Person]
     ) -> list[Draft]:
-        membership = membership_in(head, person.user_id)
+        """What makes people members of a room that is being made."""
+        place = _Place(room_id, kind)
+        return [
+            draft for person in people for draft in self._adding(place, "leave", creator, person)
+        ]
+
+    def _adding(
+        self, place: "RoomRecord | _Place", membership: str, adder: Person, person: Person
+    ) -> list[Draft]:
+        """membership: what the person was so far."""
         if membership == "join":
             return []
         drafts = []
         if membership != "invite":
-            drafts.append(_membership(room, adder, person, "invite"))
+            drafts.append(_membership(place, adder, person, "invite"))
         if server_of(person.user_id) == self._server_name:
-            drafts.append(_membership(room, person, person, "join"))
+            drafts.append(_membership(place, person, person, "join"))
         return drafts
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What membership events need to know of a room, also before there is one."""
+
+    room_id: RoomID
+    kind: str
+
+
 def _membership(
-    room: RoomRecord, actor: Person, target: Person, membership: str, reason: str | None = None
+    room: RoomRecord | _Place,
+    actor: Person,
+    target: Person,
+    membership: str,
+    reason: str | None = None,
 ) -> Draft:
     content: dict[str, Any] = dict(member_content(target, membership))
     if membership == "invite" and room.kind == "direct":

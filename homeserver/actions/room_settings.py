@@ -4,12 +4,11 @@ Source: C-S API v1.19 "Room events", "Room upgrades".
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from homeserver.actions.create_room import (
-    KIND_FIELD,
     MAX_NAME_CHARS,
     MAX_TOPIC_CHARS,
     check_text,
@@ -24,25 +23,29 @@ from homeserver.actions.lookups import (
     levels_of,
     member_content,
     member_key,
+    membership_in,
     require_member,
 )
-from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, Membership
+from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, IN_THE_ROOM, Membership
+from homeserver.actions.upgrading import NEEDED, Inheritance, closing
+from homeserver.auth.verdict import Rule
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed
 from homeserver.events.build import Draft
 from homeserver.events.content import history_visibility_of, join_rule_of
-from homeserver.events.room_version import ROOM_VERSIONS, RoomVersion
+from homeserver.events.room_version import ROOM_VERSIONS
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomID, ServerName, StateKey, UserID
 from homeserver.requester import Requester
 from homeserver.rooms.batch import AlsoWrite
 from homeserver.rooms.head import RoomHead
 from homeserver.rooms.preparing import Append
+from homeserver.rooms.refusal import RuleBroken
 from homeserver.rooms.writer import RoomWriter
 from homeserver.storage import aliases, memberships, rooms
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.bus import Bus
-from homeserver.streams.people import Person
+from homeserver.streams.people import People, Person
 from homeserver.streams.room_records import CHANGED_TOPIC
 
 DELETED_TYPE = "chat.foyer.deleted"
@@ -55,18 +58,6 @@ _NAME: StateKey = ("m.room.name", "")
 _TOPIC: StateKey = ("m.room.topic", "")
 _AVATAR: StateKey = ("m.room.avatar", "")
 _VISIBILITY: StateKey = ("m.room.history_visibility", "")
-# C-S API v1.19 "Room upgrades": what a server takes along.
-_CARRIED: tuple[StateKey, ...] = (
-    POWER_LEVELS,
-    JOIN_RULES,
-    _VISIBILITY,
-    _NAME,
-    _TOPIC,
-    _AVATAR,
-    ("m.room.guest_access", ""),
-    ("m.room.server_acl", ""),
-    ("m.room.encryption", ""),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +75,18 @@ class Changes:
     history_visibility: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _MemberChanges:
+    """actor: who asks for them."""
+
+    actor: Person
+    joining: Sequence[Person] = ()
+    leaving: Sequence[Person] = ()
+
+    def first(self, count: int) -> list[Person]:
+        return [self.actor, *self.joining[:count], *self.leaving[:count]]
+
+
 class RoomSettings:
     """Changes to rooms as a whole."""
 
@@ -93,6 +96,7 @@ class RoomSettings:
         database: Database,
         writer: RoomWriter,
         lookups: Lookups,
+        people: People,
         membership: Membership,
         server_name: ServerName,
         bus: Bus,
@@ -101,6 +105,7 @@ class RoomSettings:
         self._database = database
         self._writer = writer
         self._lookups = lookups
+        self._people = people
         self._membership = membership
         self._server_name = server_name
         self._bus = bus
@@ -110,29 +115,39 @@ class RoomSettings:
         """Changes what is given. Raises NotFound, NotAllowed, InvalidInput."""
         room = await self._lookups.room(room_uuid)
         _check(room, changes)
-        leaving, joining = await self._member_changes(by, room, changes.members)
+        who = await self._member_changes(by, room, changes.members)
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
-            return [
+            if changes.public not in (None, room.published):
+                _require_level(head, by, JOIN_RULES)
+            settings = [
                 state_draft(room.room_id, by.user_id, key[0], content)
                 for key, content in _wanted(changes)
                 if _differs(head, key, content)
             ]
+            return [
+                *settings,
+                *self._membership.adding(room, head, who.actor, who.joining[:CHUNK]),
+                *self._membership.removing(room, head, who.actor, who.leaving[:CHUNK]),
+            ]
 
         keys = [key for key, _ in _wanted(changes)]
-        needs = (member_key(by.user_id), *keys)
-        also = None
-        if changes.public is not None:
-            also = _publish(room, published=changes.public)
-        await self._writer.append(room, Append(compose=compose, needs=needs, also=also))
-        if also is not None:
-            self._changed(room)
-        if joining:
-            await self._membership.add(by, room_uuid, joining)
-        for user in leaving:
-            await self._membership.remove(by, room_uuid, user)
+        needs = [CREATE, POWER_LEVELS, *keys, *map(_member_of, who.first(CHUNK))]
+        await self._change(room, Append(compose=compose, needs=needs), public=changes.public)
+        await self._membership.add_people(by, room, who.actor, who.joining[CHUNK:])
+        await self._membership.remove_people(by, room, who.actor, who.leaving[CHUNK:])
         return room
+
+    async def _change(self, room: RoomRecord, request: Append, *, public: bool | None) -> None:
+        """Also where the room's state is as wanted and only its record differs."""
+        if public is None:
+            await self._writer.append(room, request)
+            return
+        publish = _publish(room, published=public)
+        if not await self._writer.append(room, replace(request, also=publish)):
+            await self._database.retrying(publish)
+        self._changed(room)
 
     async def delete(self, by: Requester, room_uuid: UUID) -> None:
         """Ends a room for everybody on this server. For the room's admins."""
@@ -164,7 +179,7 @@ class RoomSettings:
                 return [
                     state_draft(room.room_id, user_id, "m.room.member", _DELETED_LEAVE, user_id)
                     for user_id in local
-                    if head.event(member_key(user_id)) is not None
+                    if membership_in(head, user_id) in IN_THE_ROOM
                 ]
 
             needs = [member_key(user_id) for user_id in local]
@@ -177,73 +192,54 @@ class RoomSettings:
         if version is None:
             raise InvalidInput(f"There is no room version {version_name!r}.", field="version")
         creator = await self._lookups.person(by.user_uuid)
-        carried = await self._carried(by, room)
+        inheritance = await self._inheritance(by, room)
 
         def compose(room_id: RoomID) -> Sequence[Draft]:
             join = member_content(creator, "join")
             return [
                 state_draft(room_id, by.user_id, "m.room.member", join, by.user_id),
-                *_carried_drafts(room_id, by.user_id, carried, version),
+                *inheritance.drafts(room_id, version),
             ]
 
-        create: dict[str, Any] = {
-            "room_version": version.name,
-            KIND_FIELD: room.kind,
-            "predecessor": {"room_id": room.room_id},
-        }
-        if not version.implicit_creator:
-            create["creator"] = by.user_id
         successor = await self._writer.create_room(
             kind=room.kind,
             version=version,
             published=room.published,
-            create=Draft(
-                room_id=None,
-                sender=by.user_id,
-                type="m.room.create",
-                state_key="",
-                content=create,
-            ),
+            create=inheritance.create(version),
             compose=compose,
         )
         await self._close(by, room, successor)
         await self._bring_members(by, room, successor, creator)
         return successor
 
-    async def _carried(
-        self, by: Requester, room: RoomRecord
-    ) -> list[tuple[StateKey, dict[str, Any]]]:
-        """The state that goes along. Raises NotAllowed for who may not end the room."""
-        carried: list[tuple[StateKey, dict[str, Any]]] = []
+    async def _inheritance(self, by: Requester, room: RoomRecord) -> Inheritance:
+        """What goes along. Raises NotAllowed for who may not end the room."""
+        found: list[Inheritance] = []
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
             levels = levels_of(head)
             if levels.user(by.user_id) < levels.required_for("m.room.tombstone", is_state=True):
                 raise NotAllowed("Your role in this room does not let you upgrade it.")
-            carried[:] = [
-                (key, dict(event.content))
-                for key in _CARRIED
-                if (event := head.event(key)) is not None
-            ]
+            found.append(Inheritance.of(room, head, by.user_id))
             return ()
 
-        needs = (member_key(by.user_id), CREATE, *_CARRIED)
+        needs = (member_key(by.user_id), *NEEDED)
         await self._writer.append(room, Append(compose=compose, needs=needs))
-        return carried
+        return found[-1]
 
     async def _close(self, by: Requester, room: RoomRecord, successor: RoomRecord) -> None:
-        """C-S API v1.19 "Room upgrades" server behaviour 4 and 5: tombstone, names move along."""
-        content = {"body": "This room has been replaced", "replacement_room": successor.room_id}
+        """Tombstone and names, in one transaction (behaviours 4 to 6)."""
 
-        def compose(_head: RoomHead) -> Sequence[Draft]:
-            return (state_draft(room.room_id, by.user_id, "m.room.tombstone", content),)
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            return list(closing(head, room, by.user_id, successor.room_id))
 
         async def move(db: Connection) -> None:
             await aliases.move(db, room.room_nid, successor.room_nid)
             await rooms.set_published(db, room.room_nid, published=False)
 
-        await self._writer.append(room, Append(compose=compose, also=move))
+        needs = (CREATE, POWER_LEVELS)
+        await self._writer.append(room, Append(compose=compose, needs=needs, also=move))
         self._changed(room)
 
     async def _bring_members(
@@ -266,23 +262,22 @@ class RoomSettings:
     async def _local_members(self, room: RoomRecord, *, limit: int) -> list[UserID]:
         async with self._database.connection() as db:
             return await memberships.local_of_room(
-                db, room.room_nid, ("join", "invite", "knock"), self._server_name, limit=limit
+                db, room.room_nid, IN_THE_ROOM, self._server_name, limit=limit
             )
 
     async def _member_changes(
         self, by: Requester, room: RoomRecord, wanted: Sequence[UUID] | None
-    ) -> tuple[list[UUID], list[UUID]]:
+    ) -> _MemberChanges:
         """Who has to leave and who has to come, so that exactly the wanted ones are members."""
         if wanted is None:
-            return [], []
-        await self._lookups.people(wanted)
+            return _MemberChanges(await self._lookups.person(by.user_uuid))
         async with self._database.connection() as db:
             current = await memberships.uuids_of_room(db, room.room_nid, ("join", "invite"))
         kept = {*wanted, by.user_uuid}
-        return (
-            [uuid for uuid in current if uuid not in kept],
-            [uuid for uuid in dict.fromkeys(wanted) if uuid not in current],
-        )
+        joining = [uuid for uuid in dict.fromkeys(wanted) if uuid not in current]
+        actor, *others = await self._lookups.people([by.user_uuid, *joining])
+        leaving = await self._people.by_uuids([uuid for uuid in current if uuid not in kept])
+        return _MemberChanges(actor, others, [*leaving.values()])
 
     def _changed(self, room: RoomRecord) -> None:
         self._bus.announce(CHANGED_TOPIC, str(room.uuid))
@@ -329,23 +324,19 @@ def _differs(head: RoomHead, key: StateKey, content: dict[str, Any]) -> bool:
     return (event.content if event is not None else {}) != content
 
 
+def _member_of(person: Person) -> StateKey:
+    return member_key(person.user_id)
+
+
+def _require_level(head: RoomHead, by: Requester, key: StateKey) -> None:
+    """For what changes the directory although the room's state may stay as it is."""
+    levels = levels_of(head)
+    if levels.user(by.user_id) < levels.required_for(key[0], is_state=True):
+        raise RuleBroken(Rule.EVENT_LEVEL)
+
+
 def _publish(room: RoomRecord, *, published: bool) -> AlsoWrite:
     async def write(db: Connection) -> None:
         await rooms.set_published(db, room.room_nid, published=published)
 
     return write
-
-
-def _carried_drafts(
-    room_id: RoomID,
-    sender: UserID,
-    carried: Sequence[tuple[StateKey, dict[str, Any]]],
-    version: RoomVersion,
-) -> Iterator[Draft]:
-    for key, content in carried:
-        if key == POWER_LEVELS and version.privileged_creators:
-            # Room v12 auth rule 10.4: creators are not listed among the users.
-            users = dict(content.get("users", {}))
-            users.pop(sender, None)
-            content["users"] = users
-        yield state_draft(room_id, sender, key[0], content)
