@@ -117,6 +117,7 @@ async def _build(
     config: Config, dsn: str, database: Database, background: Background
 ) -> tuple[Core, Accounts, Facades]:
     clock, metrics, bus = SystemClock(), Metrics(), PostgresBus(dsn=dsn)
+    metrics.database_pool_in_use.set_function(lambda: database.connections_in_use)
     name, keys = await _identity(config, database, clock)
     core = build_core(
         config=config,

@@ -34,17 +34,14 @@ class Metrics:
         self._add_requests()
 
     def _add_commits(self) -> None:
-        self.messages_committed = self._counter(
-            "foyer_messages_committed", "Messages stored for good."
+        self.events_committed = self._counter(
+            "foyer_events_committed", "Messages, memberships and all other events stored for good."
         )
         self.commit_batch_size = self._histogram(
             "foyer_commit_batch_size", "Events in one transaction.", _BATCH_SIZES
         )
         self.commit_seconds = self._histogram(
             "foyer_commit_seconds", "Duration of one transaction of the committer.", _SECONDS
-        )
-        self.tail_lag = self._gauge(
-            "foyer_tail_lag_positions", "Committed positions that a tail has not read.", "stream"
         )
         self.database_pool_in_use = self._gauge(
             "foyer_database_pool_in_use", "Connections of the pool that somebody holds."
@@ -70,7 +67,6 @@ class Metrics:
         self.http_request_seconds = self._histogram(
             "foyer_http_request_seconds", "Duration of a request.", _SECONDS, "method", "route"
         )
-        self.login_failures = self._counter("foyer_login_failures", "Refused logins.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

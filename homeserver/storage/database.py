@@ -120,6 +120,11 @@ class Database:
             raise _unreachable(error) from error
         return cls(pool=pool, dsn=dsn, settings=settings, random=random or Random())  # noqa: S311
 
+    @property
+    def connections_in_use(self) -> int:
+        """How many of the pool's connections somebody holds now."""
+        return self._pool.get_size() - self._pool.get_idle_size()
+
     async def close(self, *, grace_s: float = 10.0) -> None:
         """Wait for the connections in use, then close all; after the grace they are cut."""
         try:
