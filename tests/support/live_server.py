@@ -38,7 +38,7 @@ BASE: Settings = {
         "name": SERVER_NAME,
         "trusted_proxies": [f"{PROXY}/32"],
         "cors_origins": [ORIGIN],
-        "shutdown_grace_seconds": 10,
+        "shutdown_grace_seconds": 5,
     },
     # Hashing for real would be most of what a run does.
     "auth": {
