@@ -86,7 +86,7 @@ async def _events(db: Connection, server_name: ServerName, key: SigningKey | Non
         is_own = server_of(event.sender) == server_name
         if key is not None and is_own and not _is_signed(event, server_name, key):
             checks[SIGNED].report(row.event_id)
-        if row.is_accepted:
+        if row.is_accepted and not row.is_of_deleted:
             named |= dict.fromkeys((row.room_nid, each) for each in event.prev_events)
         if len(named) > _BATCH:
             await _report_lost(db, named, checks[PREVIOUS])

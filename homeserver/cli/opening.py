@@ -1,4 +1,4 @@
-"""Accounts for a command, whether the server runs or not.
+"""Accounts or the bare database for a command, whether the server runs or not.
 
 With an external database the command uses it. With the embedded one it uses the running server's;
 if no server runs it takes the lock of the data directory, starts Postgres and stops it afterwards.
@@ -46,6 +46,17 @@ def with_accounts(
     """
     logs.configure(LoggingConfig(level="error", format="console"), sys.stderr)
     return asyncio.run(_with_accounts(config, work, server_name))
+
+
+def with_database(config: Config, work: Callable[[Database], Awaitable[_Result]]) -> _Result:
+    """Do the work of a command that needs the database only; returns what it returns."""
+    logs.configure(LoggingConfig(level="error", format="console"), sys.stderr)
+    return asyncio.run(_with_database(config, work))
+
+
+async def _with_database(config: Config, work: Callable[[Database], Awaitable[_Result]]) -> _Result:
+    async with _database(config) as database:
+        return await work(database)
 
 
 async def _with_accounts(config: Config, work: Work[_Result], server_name: str | None) -> _Result:

@@ -44,6 +44,7 @@ class EventRow:
     position: int | None
     is_accepted: bool
     is_redacted: bool
+    is_of_deleted: bool
     raw: bytes
 
 
@@ -60,10 +61,14 @@ class MembershipRow:
     raw: bytes | None
 
 
+# Deleted rooms are purged some rows at a time, so what is left of one need not fit together.
+_DELETED = "SELECT room_nid FROM rooms WHERE deleted_at IS NOT NULL"
+
 # Rooms in which events of other servers stand: their histories may fork, others' never do.
 _FORKING = """
     SELECT DISTINCT e.room_nid FROM events e JOIN users u ON u.user_nid = e.sender_nid
     WHERE substr(u.user_id, strpos(u.user_id, ':') + 1) <> current_setting('foyer.server_name')
+    UNION SELECT room_nid FROM rooms WHERE deleted_at IS NOT NULL
 """
 
 CONSTRAINTS = (
@@ -114,31 +119,33 @@ CONSTRAINTS = (
     ),
     Constraint(
         "forward extremities are accepted events of their room",
-        """
+        f"""
         SELECT format('event number %s of room number %s', nid, h.room_nid)
         FROM room_heads h CROSS JOIN unnest(h.extremities) AS nid
         LEFT JOIN events e ON e.event_nid = nid
-        WHERE e.event_nid IS NULL OR e.room_nid <> h.room_nid OR e.status <> 0
+        WHERE (e.room_nid = h.room_nid AND e.status = 0) IS NOT TRUE
+            AND h.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
         "a head is as deep as the deepest event",
-        """
+        f"""
         SELECT format('room number %s: %s, not %s', h.room_nid, h.depth, coalesce(e.depth, 0))
         FROM room_heads h LEFT JOIN (
             SELECT room_nid, max(depth) AS depth FROM events WHERE position > 0 GROUP BY room_nid
         ) e USING (room_nid)
-        WHERE h.depth <> coalesce(e.depth, 0)
+        WHERE h.depth <> coalesce(e.depth, 0) AND h.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
         "events belong to rooms, senders and redactions that exist",
-        """
+        f"""
         SELECT format('%s', e.event_id) FROM events e LEFT JOIN rooms r USING (room_nid)
         LEFT JOIN users u ON u.user_nid = e.sender_nid
         LEFT JOIN events by ON by.event_nid = e.redacted_by
         WHERE r.room_nid IS NULL OR u.user_nid IS NULL OR e.redacted_by IS NOT NULL
             AND (by.type = 'm.room.redaction' AND by.room_nid = e.room_nid) IS NOT TRUE
+            AND e.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
@@ -170,7 +177,7 @@ CONSTRAINTS = (
     ),
     Constraint(
         "state versions are those of the head, each with a change",
-        """
+        f"""
         SELECT format('room number %s: %s versions up to %s, the head is at %s', h.room_nid,
             coalesce(c.count, 0), coalesce(c.last, 0), h.state_version)
         FROM room_heads h LEFT JOIN (
@@ -181,18 +188,18 @@ CONSTRAINTS = (
                 SELECT room_nid, until_version FROM room_state WHERE until_version IS NOT NULL
             ) v GROUP BY room_nid
         ) c USING (room_nid)
-        WHERE coalesce(c.count, 0) <> h.state_version OR coalesce(c.last, 0) <> h.state_version
-            OR c.first < 1
+        WHERE (coalesce(c.count, 0), coalesce(c.last, 0), coalesce(c.first, 1) >= 1)
+            <> (h.state_version, h.state_version, true) AND h.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
         "the state consists of state events of the room that were not rejected",
-        """
+        f"""
         SELECT format('%s %s of room number %s at version %s', s.type, s.state_key, s.room_nid,
             s.since_version)
         FROM room_state s LEFT JOIN events e USING (event_nid)
         WHERE (e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key
-            AND e.status NOT IN (2, 4)) IS NOT TRUE
+            AND e.status NOT IN (2, 4)) IS NOT TRUE AND s.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
@@ -227,17 +234,19 @@ CONSTRAINTS = (
     ),
     Constraint(
         "forks belong to a version of their room and consist of its events",
-        """
+        f"""
         SELECT format('%s: fork number %s', e.event_id, e.fork_nid)
         FROM events e LEFT JOIN state_forks f USING (fork_nid)
         WHERE e.fork_nid IS NOT NULL
             AND (f.room_nid = e.room_nid AND f.base_version = e.state_version) IS NOT TRUE
+            AND e.room_nid NOT IN ({_DELETED})
         UNION ALL
         SELECT format('fork number %s: %s %s', f.fork_nid, f.type, f.state_key)
         FROM state_fork_entries f JOIN state_forks USING (fork_nid)
         LEFT JOIN events e USING (event_nid)
         WHERE f.event_nid IS NOT NULL AND (e.room_nid = state_forks.room_nid AND e.type = f.type
             AND e.state_key = f.state_key) IS NOT TRUE
+            AND state_forks.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
@@ -259,22 +268,27 @@ CONSTRAINTS = (
     ),
     Constraint(
         "receipts stand at events of their room, and within their stream",
-        """
+        f"""
         SELECT format('user number %s in room number %s: %s', p.user_nid, p.room_nid, p.kind)
         FROM receipts p LEFT JOIN events e USING (event_nid)
         WHERE (e.room_nid = p.room_nid AND e.position = p.event_position AND p.position <=
             (SELECT position FROM stream_positions WHERE stream = 'receipts')) IS NOT TRUE
+            AND p.room_nid NOT IN ({_DELETED})
         """,
     ),
     Constraint(
         "state events have their auth events, which are state events",
-        """
+        f"""
         SELECT format('%s', e.event_id) FROM events e LEFT JOIN event_auth a USING (event_nid)
         WHERE (e.state_key IS NULL) <> (a.event_nid IS NULL)
         UNION ALL
         SELECT format('event number %s: auth event number %s', a.event_nid, nid)
-        FROM event_auth a CROSS JOIN unnest(a.auth_nids) AS nid
-        LEFT JOIN events e ON e.event_nid = nid WHERE e.state_key IS NULL
+        FROM event_auth a JOIN events own USING (event_nid) CROSS JOIN unnest(a.auth_nids) AS nid
+        LEFT JOIN events e ON e.event_nid = nid
+        WHERE e.state_key IS NULL AND own.room_nid NOT IN ({_DELETED})
+        UNION ALL
+        SELECT format('event number %s, which is not here', a.event_nid)
+        FROM event_auth a LEFT JOIN events e USING (event_nid) WHERE e.event_nid IS NULL
         """,
     ),
 )
@@ -299,14 +313,16 @@ async def all_events(db: Connection) -> AsyncIterator[EventRow]:
 
 async def accepted_events(db: Connection) -> AsyncIterator[EventRow]:
     """Accepted events that moved a head, room by room, in the order of their positions."""
-    query = f"{_EVENTS} WHERE e.position > 0 ORDER BY e.room_nid, e.position"
+    query = (
+        f"{_EVENTS} WHERE e.position > 0 AND r.deleted_at IS NULL ORDER BY e.room_nid, e.position"
+    )
     async for row in db.cursor(query, prefetch=PREFETCHED):
         yield _event_row(row)
 
 
 async def members(db: Connection) -> AsyncIterator[MembershipRow]:
     """Memberships beside the membership events of the current state."""
-    query = """
+    query = f"""
         SELECT coalesce(m.room_nid, s.room_nid) AS room_nid,
             coalesce(m.user_id, s.state_key) AS user_id, m.event_nid, m.membership,
             s.event_nid AS state_nid, e.raw, r.version
@@ -319,6 +335,7 @@ async def members(db: Connection) -> AsyncIterator[MembershipRow]:
         ) m ON m.room_nid = s.room_nid AND m.user_id = s.state_key
         LEFT JOIN events e ON e.event_nid = s.event_nid
         LEFT JOIN rooms r ON r.room_nid = coalesce(m.room_nid, s.room_nid)
+        WHERE coalesce(m.room_nid, s.room_nid) NOT IN ({_DELETED})
     """
     async for row in db.cursor(query, prefetch=PREFETCHED):
         yield MembershipRow(**dict(row))
@@ -326,10 +343,11 @@ async def members(db: Connection) -> AsyncIterator[MembershipRow]:
 
 async def extremities(db: Connection) -> AsyncIterator[tuple[int, frozenset[EventID]]]:
     """Rooms by number, in order, and the IDs of their forward extremities."""
-    query = """
+    query = f"""
         SELECT h.room_nid, array_agg(e.event_id) FILTER (WHERE e.event_id IS NOT NULL) AS ids
         FROM room_heads h LEFT JOIN LATERAL unnest(h.extremities) AS nid ON true
         LEFT JOIN events e ON e.event_nid = nid
+        WHERE h.room_nid NOT IN ({_DELETED})
         GROUP BY h.room_nid ORDER BY h.room_nid
     """
     async for row in db.cursor(query):
@@ -369,7 +387,7 @@ async def previous_of_others(db: Connection, event_ids: Collection[EventID]) -> 
 _EVENTS = """
     SELECT e.event_nid, e.room_nid, r.room_id, r.version, e.event_id, e.uuid, u.user_id AS sender,
         e.type, e.state_key, e.depth, e.ts, e.position, e.status = 0 AS is_accepted,
-        e.redacted_by IS NOT NULL AS is_redacted, e.raw
+        e.redacted_by IS NOT NULL AS is_redacted, r.deleted_at IS NOT NULL AS is_of_deleted, e.raw
     FROM events e JOIN rooms r USING (room_nid) LEFT JOIN users u ON u.user_nid = e.sender_nid
 """
 
