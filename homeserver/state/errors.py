@@ -3,7 +3,7 @@
 from homeserver.identifiers import EventID
 
 
-class MissingEvents(Exception):  # noqa: N818 - an answer, not a fault
+class MissingEvents(Exception):
     """The answer depends on events that were not given.
 
     ids: load these, each together with its full auth chain, and resolve again. A second round
