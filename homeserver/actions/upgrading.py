@@ -94,7 +94,7 @@ class Inheritance:
         everything, whatever his level is."""
         for (event_type, state_key), content in self.states:
             yield state_draft(room_id, self.by, event_type, content, state_key)
-        levels = {**self.levels, "users": self._users(version)}
+        levels = {**self.levels, "users": self._users(version), "events": self._events(version)}
         yield state_draft(room_id, self.by, POWER_LEVELS[0], levels)
 
     def _other_creators(self, version: RoomVersion) -> frozenset[UserID]:
@@ -113,9 +113,23 @@ class Inheritance:
             return {user: level for user, level in users.items() if user not in creators}
         return users | dict.fromkeys(self.creators | ({self.by} - users.keys()), ADMIN_LEVEL)
 
+    def _events(self, version: RoomVersion) -> dict[str, Any]:
+        """What only creators might do is for admins where creators have no power of their own."""
+        events = _object(self.levels.get("events"))
+        if version.privileged_creators:
+            return events
+        return {
+            event_type: min(level, ADMIN_LEVEL) if type(level) is int else level
+            for event_type, level in events.items()
+        }
+
     def _old_users(self) -> dict[UserID, Any]:
-        users = self.levels.get("users")
-        return dict(users) if isinstance(users, Mapping) else {}
+        return _object(self.levels.get("users"))
+
+
+def _object(value: object) -> dict[Any, Any]:
+    """What is none counts as empty: until room version 5, levels may be anything."""
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def closing(head: RoomHead, room: RoomRecord, by: UserID, successor: RoomID) -> Iterator[Draft]:
