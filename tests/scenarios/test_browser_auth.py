@@ -130,7 +130,7 @@ class TestTokensThatEnd:
     async def test_forgeries(self, play: Play) -> None:
         alice, bob = await play.enters("alice"), await play.enters("bob")
         claims = jwt.decode(alice.token, options={"verify_signature": False})
-        unsigned = jwt.encode(claims, None, algorithm="none")
+        unsigned = jwt.encode(claims, "", algorithm="none")
         foreign = jwt.encode(claims, "another secret, which is long enough too", algorithm="HS256")
         body, _, signature = alice.token.rpartition(".")
         for token in (

@@ -57,7 +57,9 @@ class Person:
             await self.says_next()
 
     async def says_next(self) -> None:
-        """What was not answered is said again with the same `ref`."""
+        """What was not answered is said again with the same `ref`, when the server says so: who
+        does not wait is soon flooding.
+        """
         if self.unanswered is None:
             self.count += 1
             self.unanswered = f"{self.name} {self.count}"
@@ -70,7 +72,8 @@ class Person:
             self.acknowledged[text] = answer["message_id"]
             self.unanswered = None
         else:
-            assert answer["code"] == "UNAVAILABLE", answer
+            assert answer["code"] in ("UNAVAILABLE", "RATE_LIMITED"), answer
+            await asyncio.sleep(answer["retry_after_ms"] / 1000)
 
     async def hears_until(self, is_it: Any) -> Frame:
         assert self.socket is not None
