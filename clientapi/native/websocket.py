@@ -7,6 +7,7 @@ Source: seed section 1; RFC 6455. What frames mean is in `session`, what follows
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from itertools import count
 from typing import Literal
 
@@ -96,14 +97,18 @@ class WebSockets:
         since = await self._since(wanted)
         rooms = await self._hub.rooms_of(by)
         if not self._connections.has_room_for(by):
-            with suppress(ConnectionResetError):
+            try:
                 await _refuse(request, websocket)
+            except ConnectionResetError:
+                return _nobody_there()
             return websocket
         connection = self._connection(by)
         upto = self._hub.enter(connection, rooms)
         begin = self._beginning(connection, wanted, since, upto)
+        answer: web.StreamResponse = _nobody_there()
         try:
             await websocket.prepare(request)
+            answer = websocket
             self._attach(connection, request)
             begin()
             await self._serve(connection, websocket)
@@ -111,7 +116,7 @@ class WebSockets:
             log.debug("gone_while_connecting", user_id=by.user_id)
         finally:
             self._leave(connection)
-        return websocket
+        return answer
 
     def _websocket(self) -> WebSocket:
         return web.WebSocketResponse(
@@ -262,3 +267,8 @@ async def _say_farewell(connection: Connection, code: CloseCode, websocket: WebS
     transport = connection.transport
     if transport is not None and transport.get_write_buffer_size():
         transport.abort()
+
+
+def _nobody_there() -> web.Response:
+    """For a connection that ended before it was a WebSocket: aiohttp wants some answer."""
+    return web.Response(status=HTTPStatus.BAD_REQUEST)
