@@ -641,3 +641,13 @@ class TestFrames:
         (alice,) = await play.cast("alice")
         await alice.device.sends("ping", mood="good")
         await alice.hears("pong")
+
+    async def test_one_in_several_pieces(self, play: Play) -> None:
+        """RFC 6455, 5.4: a frame of this protocol is a message, however it travels."""
+        (alice,) = await play.cast("alice")
+        await alice.device.socket.send(['{"type": ', '"ping", ', '"ref": "pieces"}'])
+        await alice.hears("pong", ref="pieces")
+
+    async def test_a_ping_of_the_websocket_itself(self, play: Play) -> None:
+        (alice,) = await play.cast("alice")
+        await (await alice.device.socket.ping(b"still there?"))

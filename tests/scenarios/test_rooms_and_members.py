@@ -683,3 +683,38 @@ class TestRoomList:
         assert {answer.status for answer in answers} == {200, 201}
         assert await members(alice, room) == ids(alice, bob, *others)
         assert sorted(await bob.texts(room)) == sorted(str(index) for index in range(10))
+
+
+class TestLargeRooms:
+    """Above 250 members not all are listed, and who comes and goes is told by their own frames."""
+
+    async def test_with_more_than_250_members(self, play: Play) -> None:
+        alice, bob = await play.cast("alice", "bob")
+        crowd: list[Person] = []
+        for _ in range(10):
+            crowd += await asyncio.gather(*(play.enters("member") for _ in range(25)))
+        room = (await alice.creates("group", *crowd, name="Everybody"))["id"]
+        seen = await alice.gets(f"/api/rooms/{room}")
+        assert (len(seen["members"]), seen["member_count"]) == (250, 251)
+        assert seen["members_truncated"] is True
+        answer = await alice.post(f"/api/rooms/{room}/members", {"user_ids": [bob.id]})
+        assert answer.json["member_count"] == 252
+        joined = await bob.hears("room.joined", id=room)
+        assert len(joined["room"]["members"]) == 250
+        before = len(alice.device.frames)
+        await bob.says(room, "Hello everybody")
+        await alice.hears("message.new", content="Hello everybody")
+        await alice.hears("member.joined", user_id=bob.id)
+        await bob.post(f"/api/rooms/{room}/leave")
+        await alice.hears("member.left", user_id=bob.id)
+        await alice.device.is_up_to_date()
+        assert "room.updated" not in [frame["type"] for frame in alice.device.frames[before:]]
+        await alice.patch(f"/api/rooms/{room}", {"name": "All"})
+        updated = await alice.hears("room.updated", name="All")
+        assert updated["room"]["members_truncated"] is True
+        found: set[str] = set()
+        after: dict[str, str] = {}
+        while page := await alice.gets(f"/api/rooms/{room}/members", limit=200, **after):
+            found |= {member["id"] for member in page}
+            after = {"after": page[-1]["id"]}
+        assert found == {alice.id, *(person.id for person in crowd)}
