@@ -149,8 +149,9 @@ async def kept_promises(server: LiveServer, people: Sequence[Person]) -> None:
 
 async def enough_acknowledged(people: Sequence[Person], count: int) -> None:
     begun = sum(len(person.acknowledged) for person in people)
-    while sum(len(person.acknowledged) for person in people) < begun + count:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(HANGING_S):
+        while sum(len(person.acknowledged) for person in people) < begun + count:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def is_whole(server: LiveServer) -> None:
