@@ -68,6 +68,7 @@ class Tail(Generic[Row]):
         self._wanted = 0
         self._wake = asyncio.Event()
         self._reading = False
+        self._news = False
         self.position = 0
         """Everything up to here has been handed to the listeners."""
 
@@ -103,9 +104,10 @@ class Tail(Generic[Row]):
             self.announced(upto)
 
     def announced(self, position: int) -> None:
-        """Somebody committed up to this position."""
-        if position > self._wanted:
-            self._wanted = position
+        """Somebody committed up to this position, maybe while what was wanted before is read."""
+        if position > self.position:
+            self._wanted = max(self._wanted, position)
+            self._news = True
             self._wake.set()
 
     def poll(self) -> None:
@@ -130,12 +132,13 @@ class Tail(Generic[Row]):
     async def _catch_up(self) -> None:
         self._reading = True
         try:
-            while (wanted := self._wanted) > self.position:
+            while self._wanted > self.position:
+                self._news = False
                 async with self._database.snapshot() as db:
                     stretch = await self._read(db, self.position)
                 if stretch.upto > self.position:
                     self._dispatch(stretch)
-                elif wanted == self._wanted:
+                elif not self._news:
                     self._wanted = self.position
         finally:
             self._reading = False
