@@ -4,7 +4,7 @@ Source: Fetch Standard, "HTTP extensions": "CORS protocol". Tokens travel in a h
 cookies, so no request needs credentials.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _ANY = "*"
 _PREFLIGHT = {
@@ -18,8 +18,11 @@ _EXPOSED = "Allow, Retry-After, WWW-Authenticate, X-Request-ID"
 class CrossOrigin:
     """The origins that are allowed; `*` allows every one."""
 
-    def __init__(self, *, origins: Iterable[str]) -> None:
+    def __init__(
+        self, *, origins: Iterable[str], preflight: Mapping[str, str] = _PREFLIGHT
+    ) -> None:
         self._origins = frozenset(origins)
+        self._preflight = preflight
 
     def headers(self, origin: str | None) -> dict[str, str]:
         """What every answer carries. origin: of the page that asks, if the browser says one."""
@@ -32,10 +35,10 @@ class CrossOrigin:
         allowed = origin is not None and origin in self._origins
         return {**vary, **self._allowing(origin)} if allowed and origin else vary
 
-    def preflight_headers(self, origin: str | None) -> dict[str, str] | None:
+    def preflight_headers(self, origin: str | None) -> Mapping[str, str] | None:
         """What answers a preflight besides `headers`; None: pages of that origin may not ask."""
         allowed = "Access-Control-Allow-Origin" in self.headers(origin)
-        return _PREFLIGHT if allowed else None
+        return self._preflight if allowed else None
 
     def _allowing(self, origin: str) -> dict[str, str]:
         return {

@@ -143,6 +143,13 @@ def input_error(error: ValidationError, *, what: str = "body") -> FoyerError:
     return _first_error(_details_of(error), what, path_begin=0)
 
 
+def input_sentence(error: ValidationError, *, what: str) -> tuple[str, str]:
+    """The first thing that is wrong: pydantic's type of error, and a sentence about it."""
+    first = _details_of(error)[0]
+    path = ".".join(str(part)[:_MAX_NAME_LENGTH] for part in first["loc"])
+    return first["type"], _sentence(first, path, what)
+
+
 def frame_problem(error: ValidationError) -> Problem:
     """What is wrong with a frame that `parse_client_frame` refused."""
     details = _details_of(error)

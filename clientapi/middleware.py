@@ -3,30 +3,31 @@ errors turned into answers.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Protocol
 
-import orjson
 import structlog
 from aiohttp import web
 
 from clientapi.client_addresses import ClientAddresses
 from clientapi.cross_origin import CrossOrigin
-from clientapi.errors import Problem, problem_of
 from clientapi.rate_limits import RateLimits
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput
 from homeserver.logs import bind_request
 from homeserver.metrics import Metrics
 from homeserver.requester import Requester
-from schema.wire.errors import ErrorCode
 
 REQUEST_ID = web.RequestKey("request_id", str)
 ADDRESS = web.RequestKey("address", str)
 """The client's; absent: unknown."""
 REQUESTER = web.RequestKey("requester", Requester)
 """Set by whoever authenticates the request."""
+ROUTE = web.RequestKey("route", str)
+"""The path with names instead of values, set by façades that find routes by themselves."""
 
 _REQUEST_ID_HEADER = "X-Request-ID"
 _USABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -39,9 +40,21 @@ _MAX_LOGGED_PATH = 200
 # Not among the methods that any server knows, and labels must be few.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_NO_DIALECTS: Mapping[str, "Dialect"] = MappingProxyType({})
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(__name__)
+
+
+class Dialect(Protocol):
+    """How a façade answers what goes wrong before it, or in it, and who may call it from pages."""
+
+    @property
+    def cross_origin(self) -> CrossOrigin: ...
+
+    def error_answer(self, error: Exception, request_id: str) -> web.Response:
+        """error: anything at all; what is neither FoyerError nor HTTPException is a defect."""
 
 
 class Gate:
@@ -51,16 +64,20 @@ class Gate:
         self,
         *,
         addresses: ClientAddresses,
-        cross_origin: CrossOrigin,
+        dialect: Dialect,
         rate_limits: RateLimits,
         metrics: Metrics,
         clock: Clock,
         new_request_id: Callable[[], str],
         probes: Collection[str] = (),
+        dialects: Mapping[str, Dialect] = _NO_DIALECTS,
     ) -> None:
-        """probes: paths that watch the server; never limited, and not worth a line in the log."""
+        """dialect: of all paths but those that begin with a key of `dialects` (`/_matrix`).
+        probes: paths that watch the server; never limited, and not worth a line in the log.
+        """
         self._addresses = addresses
-        self._cross_origin = cross_origin
+        self._dialect = dialect
+        self._dialects = dialects
         self._rate_limits = rate_limits
         self._clock = clock
         self._new_request_id = new_request_id
@@ -106,9 +123,9 @@ class Gate:
         except web.HTTPException as error:
             if error.status < HTTPStatus.BAD_REQUEST:
                 raise
-            return _routing_answer(error)
+            return self._error_answer(request, error)
         except web.RequestPayloadError:
-            return answer(problem_of(InvalidInput("The body cannot be read")))
+            return self._error_answer(request, InvalidInput("The body cannot be read"))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._error_answer(request, error)
 
@@ -116,20 +133,29 @@ class Gate:
         """Fetch Standard, "CORS-preflight request"."""
         if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
             return None
-        headers = self._cross_origin.preflight_headers(request.headers.get("Origin"))
+        cross_origin = self._dialect_of(request).cross_origin
+        headers = cross_origin.preflight_headers(request.headers.get("Origin"))
         return None if headers is None else web.Response(status=204, headers=headers)
 
     def _error_answer(self, request: web.Request, error: Exception) -> web.Response:
-        problem = problem_of(error, request_id=request[REQUEST_ID])
-        if problem.is_defect:
+        response = self._dialect_of(request).error_answer(error, request[REQUEST_ID])
+        if response.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("request failed", exc_info=error)
-        return answer(problem)
+        return response
+
+    def _dialect_of(self, request: web.Request) -> Dialect:
+        path = request.path
+        for prefix, dialect in self._dialects.items():
+            if path.startswith(prefix):
+                return dialect
+        return self._dialect
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         if REQUEST_ID in request:
             response.headers[_REQUEST_ID_HEADER] = request[REQUEST_ID]
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.update(self._cross_origin.headers(request.headers.get("Origin")))
+        cross_origin = self._dialect_of(request).cross_origin
+        response.headers.update(cross_origin.headers(request.headers.get("Origin")))
 
     def _note(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
         """A line and a measurement. A query may hold a ticket, so it is told to nobody."""
@@ -155,38 +181,7 @@ class Gate:
 
 def route_of(request: web.Request) -> str:
     """The path with names instead of values: `/api/rooms/{room_id}`."""
+    if ROUTE in request:
+        return request[ROUTE]
     resource = request.match_info.route.resource
     return _NO_ROUTE if resource is None else resource.canonical
-
-
-def answer(problem: Problem, *, status: int | None = None) -> web.Response:
-    """An error as a REST answer. status: where it is not that of the code."""
-    return web.Response(
-        body=orjson.dumps(problem.body()),
-        status=status or problem.status,
-        headers={**problem.headers(), "Cache-Control": "no-store"},
-        content_type="application/json",
-    )
-
-
-def _routing_answer(error: web.HTTPException) -> web.Response:
-    """For what aiohttp itself refuses: unknown paths and methods, bodies over the limit."""
-    response = answer(_routing_problem(error), status=error.status)
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-    return response
-
-
-def _routing_problem(error: web.HTTPException) -> Problem:
-    match error:
-        case web.HTTPNotFound():
-            return Problem(code=ErrorCode.NOT_FOUND, message="There is nothing at this path")
-        case web.HTTPMethodNotAllowed():
-            sentence = f"This path has no {error.method[:16]}; see the header Allow"
-            return Problem(code=ErrorCode.METHOD_NOT_ALLOWED, message=sentence)
-        case web.HTTPRequestEntityTooLarge():
-            return Problem(code=ErrorCode.TOO_LARGE, message="The body is too large")
-        case _ if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Problem(code=ErrorCode.INVALID_INPUT, message=error.reason)
-        case _:
-            return Problem(code=ErrorCode.INTERNAL, message=error.reason)

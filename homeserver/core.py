@@ -12,6 +12,7 @@ from homeserver.actions.presence import Presence
 from homeserver.actions.receipts import Receipts
 from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send import Send
+from homeserver.actions.send_event import SendEvent
 from homeserver.actions.transactions import Transactions
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
@@ -67,6 +68,7 @@ class Actions:
     """Every write about rooms that a façade may ask for."""
 
     send: Send
+    send_event: SendEvent
     create_room: CreateRoom
     membership: Membership
     room_settings: RoomSettings
@@ -258,6 +260,7 @@ def _build_actions(
 ) -> Actions:
     lookups = Lookups(database=database, rooms=streams.rooms, people=streams.people)
     members = Members(writer=writer)
+    transactions = Transactions(database=database, room_of=streams.rooms.by_nid)
     membership = Membership(writer=writer, lookups=lookups, server_name=server_name)
     aliases = Aliases(
         database=database,
@@ -273,9 +276,10 @@ def _build_actions(
             writer=writer,
             lookups=lookups,
             members=members,
-            transactions=Transactions(database=database, room_of=streams.rooms.by_nid),
+            transactions=transactions,
             max_message_bytes=config.rooms.max_message_bytes,
         ),
+        send_event=SendEvent(writer=writer, lookups=lookups, transactions=transactions),
         create_room=CreateRoom(
             database=database,
             writer=writer,

@@ -7,6 +7,7 @@ FoyerError
 ├── Refused                the caller may not, or may not now
 │   ├── NotAllowed         a rule of the room or of the server forbids it
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
+│   │   └── MissingToken
 │   └── LimitExceeded      too fast or too much; carries when to try again
 ├── Unusable               what the caller sent cannot be used
 │   ├── InvalidInput       malformed or out of range; carries the field
@@ -32,6 +33,10 @@ class NotAllowed(Refused):
 
 class NotAuthenticated(Refused):
     """No credentials, or credentials that are not valid (any more)."""
+
+
+class MissingToken(NotAuthenticated):
+    """No credentials at all."""
 
 
 class LimitExceeded(Refused):

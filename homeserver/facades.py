@@ -9,9 +9,12 @@ from aiohttp import web
 
 from clientapi.authentication import Authenticator
 from clientapi.client_addresses import ClientAddresses
-from clientapi.cross_origin import CrossOrigin
+from clientapi.matrix.dialect import PREFIXES, MatrixDialect
+from clientapi.matrix.routes import add_routes as add_matrix_routes
+from clientapi.matrix.services import MatrixServices
 from clientapi.middleware import Gate
 from clientapi.native.api_docs import add_docs
+from clientapi.native.dialect import NativeDialect
 from clientapi.native.live import Live, Needs, build_native
 from clientapi.native.rest.routes import add_routes
 from clientapi.native.services import NativeServices
@@ -22,6 +25,7 @@ from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.core import Core
 from homeserver.errors import Unavailable
+from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
@@ -80,7 +84,8 @@ def build_facades(
     live.start()
     gate = Gate(
         addresses=ClientAddresses(trusted_proxies=config.server.trusted_proxies),
-        cross_origin=CrossOrigin(origins=config.server.cors_origins),
+        dialect=NativeDialect(cors_origins=config.server.cors_origins),
+        dialects=dict.fromkeys(PREFIXES, MatrixDialect()),
         rate_limits=rate_limits,
         metrics=metrics,
         clock=clock,
@@ -89,6 +94,7 @@ def build_facades(
     )
     main = gate.application(max_body_bytes=config.server.max_body_bytes)
     add_routes(main, services)
+    add_matrix_routes(main, _matrix_services(config, core, services))
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
     main.router.add_get("/ws", live.websockets.handle)
@@ -128,6 +134,16 @@ def _services(
         sessions=accounts.sessions,
         authenticator=authenticator,
         rate_limits=rate_limits,
+    )
+
+
+def _matrix_services(config: Config, core: Core, native: NativeServices) -> MatrixServices:
+    return MatrixServices(
+        send_event=core.actions.send_event,
+        config=config,
+        server_name=ServerName(config.server.name),
+        authenticator=native.authenticator,
+        rate_limits=native.rate_limits,
     )
 
 

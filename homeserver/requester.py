@@ -8,7 +8,10 @@ from homeserver.identifiers import UserID
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """An authenticated caller. `expires_at_ms`: when the access token ends."""
+    """An authenticated caller. `expires_at_ms`: when the access token ends.
+
+    appservice: the ID of the application service that acts as this user, if one does.
+    """
 
     user_nid: int
     user_id: UserID
@@ -18,3 +21,5 @@ class Requester:
     device_id: str
     is_admin: bool
     expires_at_ms: int
+    is_guest: bool = False
+    appservice: str | None = None

@@ -46,7 +46,7 @@ async def advance(db: Connection, rows: Sequence[ReceiptRow]) -> frozenset[int]:
             (room_nid, user_nid, kind, event_nid, event_position, ts, position)
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
             $6::bigint[], $7::bigint[])
-        ON CONFLICT (room_nid, user_nid, kind) DO UPDATE
+        ON CONFLICT (room_nid, user_nid, kind, thread) DO UPDATE
         SET event_nid = excluded.event_nid, event_position = excluded.event_position,
             ts = excluded.ts, position = excluded.position
         WHERE excluded.event_position > receipts.event_position

@@ -26,8 +26,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from clientapi.client_addresses import ClientAddresses
-from clientapi.cross_origin import CrossOrigin
 from clientapi.middleware import Gate
+from clientapi.native.dialect import NativeDialect
 from clientapi.native.live import Live, Needs, build_native
 from clientapi.rate_limits import RateLimits
 from homeserver.actions.transactions import Sent
@@ -678,7 +678,7 @@ async def on_stage(**websocket: Any) -> AsyncIterator[Stage]:
     stage = Stage(settings(**websocket))
     gate = Gate(
         addresses=ClientAddresses(trusted_proxies=()),
-        cross_origin=CrossOrigin(origins=()),
+        dialect=NativeDialect(cors_origins=()),
         rate_limits=RateLimits(settings=RateLimitsConfig(enabled=False), clock=stage.clock),
         metrics=stage.metrics,
         clock=stage.clock,

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from clientapi.client_addresses import ClientAddresses
-from clientapi.cross_origin import CrossOrigin
 from clientapi.middleware import Gate
+from clientapi.native.dialect import NativeDialect
 from clientapi.native.rest.endpoint import Callers, Endpoint, serve
 from clientapi.rate_limits import RateLimits
 from homeserver.clock import SystemClock
@@ -66,7 +66,7 @@ class Facade:
         numbers = count(1)
         gate = Gate(
             addresses=ClientAddresses(trusted_proxies=tuple(self.trusted_proxies)),
-            cross_origin=CrossOrigin(origins=self.origins),
+            dialect=NativeDialect(cors_origins=self.origins),
             rate_limits=rate_limits,
             metrics=self.metrics,
             clock=clock,

@@ -1,0 +1,123 @@
+"""The one table that turns errors into Matrix error codes and statuses.
+
+Source: C-S API v1.19 "Standard error response", "Common error codes", "Other error codes".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from clientapi.errors import input_sentence
+from homeserver.errors import (
+    Conflict,
+    FoyerError,
+    InvalidInput,
+    LimitExceeded,
+    MissingToken,
+    NotAuthenticated,
+    NotFound,
+    Refused,
+    TooLarge,
+    Unavailable,
+    Unusable,
+)
+
+_UNAVAILABLE_RETRY_MS = 1000
+
+
+class MatrixError(Exception):
+    """What a client is told. `extra`: further fields of the body."""
+
+    def __init__(
+        self, status: int, errcode: str, error: str, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.errcode = errcode
+        self.error = error
+        self.extra = extra or {}
+
+    def body(self) -> dict[str, Any]:
+        return {"errcode": self.errcode, "error": self.error, **self.extra}
+
+    def headers(self) -> dict[str, str]:
+        """RFC 9110, 10.2.3: Retry-After is in whole seconds."""
+        retry_after_ms = self.extra.get("retry_after_ms")
+        if retry_after_ms is None:
+            return {}
+        return {"Retry-After": str(max(1, -(-retry_after_ms // 1000)))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The code of a kind of error, and its status."""
+
+    errcode: str
+    status: int
+
+
+_CODES: Mapping[type[Exception], _Code] = MappingProxyType(
+    {
+        LimitExceeded: _Code("M_LIMIT_EXCEEDED", 429),
+        MissingToken: _Code("M_MISSING_TOKEN", 401),
+        NotAuthenticated: _Code("M_UNKNOWN_TOKEN", 401),
+        Refused: _Code("M_FORBIDDEN", 403),
+        InvalidInput: _Code("M_INVALID_PARAM", 400),
+        TooLarge: _Code("M_TOO_LARGE", 413),
+        Conflict: _Code("M_UNKNOWN", 409),
+        Unusable: _Code("M_UNKNOWN", 400),
+        NotFound: _Code("M_NOT_FOUND", 404),
+        Unavailable: _Code("M_UNKNOWN", 503),
+    }
+)
+"""The code of each error; the nearest class above it counts."""
+
+
+def matrix_error(error: BaseException, *, request_id: str = "") -> MatrixError:
+    """What a client is told about an error; M_UNKNOWN with 500 for a defect of ours."""
+    if isinstance(error, MatrixError):
+        return error
+    code = next((_CODES[each] for each in type(error).__mro__ if each in _CODES), None)
+    if code is None:
+        where = f"; its log has more under the request ID {request_id}" if request_id else ""
+        return MatrixError(500, "M_UNKNOWN", f"The server made a mistake{where}")
+    return MatrixError(code.status, code.errcode, str(error), _extra(error))
+
+
+def _extra(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, LimitExceeded):
+        return {"retry_after_ms": error.retry_after_ms}
+    if isinstance(error, Unavailable):
+        return {"retry_after_ms": _UNAVAILABLE_RETRY_MS}
+    return {}
+
+
+def unrecognized(methods: frozenset[str]) -> MatrixError:
+    """C-S API v1.19 "M_UNRECOGNIZED": 404 for an unknown path, 405 for an unknown method."""
+    if methods:
+        return MatrixError(405, "M_UNRECOGNIZED", "This path does not have this method.")
+    return MatrixError(404, "M_UNRECOGNIZED", "This server knows no such endpoint.")
+
+
+def not_json(sentence: str = "The body is not JSON.") -> MatrixError:
+    return MatrixError(400, "M_NOT_JSON", sentence)
+
+
+def bad_json(sentence: str) -> MatrixError:
+    return MatrixError(400, "M_BAD_JSON", sentence)
+
+
+def body_error(error: ValidationError) -> FoyerError | MatrixError:
+    """What is wrong with a body: M_NOT_JSON, or M_BAD_JSON with the first thing that is."""
+    kind, sentence = input_sentence(error, what="body")
+    return not_json(sentence) if kind == "json_invalid" else bad_json(sentence)
+
+
+def query_error(error: ValidationError) -> MatrixError:
+    """What is wrong with the parameters of a query."""
+    kind, sentence = input_sentence(error, what="query")
+    errcode = "M_MISSING_PARAM" if kind == "missing" else "M_INVALID_PARAM"
+    return MatrixError(400, errcode, sentence)

@@ -1,0 +1,45 @@
+"""All endpoints of the Matrix client-server API, and the handler that finds them."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from aiohttp import web
+
+from clientapi.matrix import room_send, versions, whoami
+from clientapi.matrix.dialect import PREFIXES, preflight
+from clientapi.matrix.endpoint import Callers, Route, answer
+from clientapi.matrix.errors import unrecognized
+from clientapi.matrix.router import Found, Router
+from clientapi.matrix.services import MatrixServices
+from clientapi.middleware import ROUTE
+
+
+def routes(services: MatrixServices) -> Iterator[Route]:
+    """Every endpoint, a module for each OpenAPI file of the specification."""
+    return chain(
+        room_send.routes(services),
+        versions.routes(services),
+        whoami.routes(services),
+    )
+
+
+def add_routes(application: web.Application, services: MatrixServices) -> None:
+    """Serve every endpoint below the prefixes; everything else there is M_UNRECOGNIZED."""
+    router: Router[Route] = Router()
+    for route in routes(services):
+        for path in route.paths:
+            router.add(route.method, path, route)
+    callers = Callers(authenticator=services.authenticator, rate_limits=services.rate_limits)
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.method == "OPTIONS":
+            return preflight()
+        method = "GET" if request.method == "HEAD" else request.method
+        found = router.find(method, request.rel_url.raw_path)
+        if not isinstance(found, Found):
+            raise unrecognized(found)
+        request[ROUTE] = found.path
+        return await answer(found.target, found.parameters, request, callers)
+
+    for prefix in PREFIXES:
+        application.router.add_route("*", f"{prefix}/{{tail:.*}}", handle)

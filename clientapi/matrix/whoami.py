@@ -1,0 +1,15 @@
+"""Who an access token belongs to (whoami.yaml)."""
+
+from collections.abc import Iterator
+
+from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Route
+from clientapi.matrix.services import MatrixServices
+from homeserver.requester import Requester
+
+
+async def get_token_owner(_call: Call[NoQuery, NoBody], by: Requester) -> Json:
+    return {"user_id": by.user_id, "device_id": by.device_id, "is_guest": by.is_guest}
+
+
+def routes(_services: MatrixServices) -> Iterator[Route]:
+    yield Route(method="GET", path="v3/account/whoami", run=get_token_owner, guests=True)

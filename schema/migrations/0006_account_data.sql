@@ -1,0 +1,24 @@
+-- What users keep on the server for their own clients.
+
+INSERT INTO stream_positions (stream, position) VALUES ('account_data', 0);
+
+-- Also tags, push rules and ignored users, which are account data of certain types. content: JSON.
+CREATE TABLE account_data (
+    user_nid  bigint NOT NULL,
+    room_nid  bigint NOT NULL,               -- 0: of no room
+    type      text COLLATE "C" NOT NULL,
+    content   bytea NOT NULL,
+    position  bigint NOT NULL,               -- in the stream 'account_data'
+    PRIMARY KEY (user_nid, room_nid, type)
+) WITH (fillfactor = 80);
+CREATE INDEX account_data_changes ON account_data (user_nid, position);
+CREATE INDEX account_data_position ON account_data (position);
+
+-- Filters never change; the same one has one row. definition: JSON as it was given.
+CREATE TABLE filters (
+    filter_nid  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_nid    bigint NOT NULL REFERENCES users ON DELETE CASCADE,
+    digest      bytea NOT NULL,              -- SHA-256 of the definition
+    definition  bytea NOT NULL,
+    UNIQUE (user_nid, digest)
+);
