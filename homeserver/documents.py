@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from homeserver import config
+from homeserver import config, spec_coverage
 from schema import documents as native
 
 DOCUMENTS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "docs/config.md": lambda _: config.reference_markdown(),
+        "docs/spec-coverage.md": lambda _: spec_coverage.spec_coverage_markdown(),
         **native.DOCUMENTS,
     }
 )
