@@ -14,6 +14,7 @@ FoyerError
 │   │   └── InvalidIdentifier
 │   ├── TooLarge
 │   └── Conflict           collides with what exists
+│       └── UsernameTaken
 ├── NotFound               absent, or not visible to the caller; carries what was looked for
 └── Unavailable            not the caller's fault; trying again later helps
 """
@@ -69,6 +70,10 @@ class TooLarge(Unusable):
 
 class Conflict(Unusable):
     """Collides with something that exists: an e-mail address, a username, an alias."""
+
+
+class UsernameTaken(Conflict):
+    """Somebody has this username, or had it."""
 
 
 class NotFound(FoyerError):

@@ -140,6 +140,8 @@ def _services(
 def _matrix_services(config: Config, core: Core, native: NativeServices) -> MatrixServices:
     return MatrixServices(
         send_event=core.actions.send_event,
+        registration=native.registration,
+        tokens=native.tokens,
         config=config,
         server_name=ServerName(config.server.name),
         authenticator=native.authenticator,

@@ -23,6 +23,7 @@ from homeserver.errors import (
     TooLarge,
     Unavailable,
     Unusable,
+    UsernameTaken,
 )
 
 _UNAVAILABLE_RETRY_MS = 1000
@@ -68,6 +69,7 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         InvalidInput: _Code("M_INVALID_PARAM", 400),
         TooLarge: _Code("M_TOO_LARGE", 413),
         Conflict: _Code("M_UNKNOWN", 409),
+        UsernameTaken: _Code("M_USER_IN_USE", 400),
         Unusable: _Code("M_UNKNOWN", 400),
         NotFound: _Code("M_NOT_FOUND", 404),
         Unavailable: _Code("M_UNKNOWN", 503),

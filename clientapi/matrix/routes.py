@@ -5,7 +5,7 @@ from itertools import chain
 
 from aiohttp import web
 
-from clientapi.matrix import room_send, versions, whoami
+from clientapi.matrix import registration, room_send, versions, whoami
 from clientapi.matrix.dialect import PREFIXES, preflight
 from clientapi.matrix.endpoint import Callers, Route, answer
 from clientapi.matrix.errors import unrecognized
@@ -17,6 +17,7 @@ from clientapi.middleware import ROUTE
 def routes(services: MatrixServices) -> Iterator[Route]:
     """Every endpoint, a module for each OpenAPI file of the specification."""
     return chain(
+        registration.routes(services),
         room_send.routes(services),
         versions.routes(services),
         whoami.routes(services),

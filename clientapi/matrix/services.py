@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from clientapi.authentication import Authenticator
 from clientapi.rate_limits import RateLimits
+from homeserver.actions.registration import Registration
 from homeserver.actions.send_event import SendEvent
+from homeserver.actions.tokens import Tokens
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
 
@@ -14,6 +16,8 @@ class MatrixServices:
     """Actions, then views, then what guards them."""
 
     send_event: SendEvent
+    registration: Registration
+    tokens: Tokens
 
     config: Config
     server_name: ServerName

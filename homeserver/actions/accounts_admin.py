@@ -35,7 +35,7 @@ class AccountView:
     user_id: UserID
     uuid: UUID
     name: str
-    email: str
+    email: str | None
     is_admin: bool
     created_at_ms: int
     deactivated_at_ms: int | None

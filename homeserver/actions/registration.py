@@ -8,8 +8,9 @@ from typing import Literal
 from homeserver.actions import account_fields
 from homeserver.actions.tokens import Client, Grant, RandomBytes, Tokens
 from homeserver.clock import Clock
-from homeserver.errors import Conflict, InvalidInput, NotAllowed
-from homeserver.identifiers import ServerName, UserID
+from homeserver.errors import Conflict, InvalidInput, NotAllowed, UsernameTaken
+from homeserver.events import base64
+from homeserver.identifiers import ServerName, UserID, localpart_of
 from homeserver.passwords import Passwords
 from homeserver.readable_secrets import readable_secret
 from homeserver.requester import Requester
@@ -23,6 +24,7 @@ Policy = Literal["closed", "invite", "open"]
 
 _DERIVED_AT_ONCE = 20
 _MAX_USES = 100_000
+_GENERATED_BYTES = 12
 _MAX_TTL_S = 366 * 24 * 3600
 
 
@@ -39,6 +41,18 @@ class Registrant:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUser:
+    """Who shall have an account without an e-mail address. `username` None: any.
+    `password` None: nobody can log in with one.
+    """
+
+    username: str | None
+    password: str | None
+    is_guest: bool = False
+    appservice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Invitation:
     """A code with which somebody may register; this is the only time it is seen."""
 
@@ -51,10 +65,12 @@ class Invitation:
 class _Applicant:
     """A registrant whose fields were checked. `user_id` None: derive one."""
 
-    email: str
+    email: str | None
     name: str
     user_id: UserID | None
     password_hash: str
+    is_guest: bool = False
+    appservice: str | None = None
 
 
 class Registration:
@@ -93,6 +109,17 @@ class Registration:
             lambda db: self._insert_with_code(db, applicant, code_hash)
         )
         return await self._tokens.open(account, client)
+
+    async def create_user(self, user: NewUser, *, code: str | None = None) -> AccountRecord:
+        """An account that has a username instead of an e-mail address; whether there may be one
+        was asked before. code: an invitation, of which one use is taken.
+        Raises UsernameTaken, InvalidInput, NotAllowed.
+        """
+        applicant = await self._check_user(user)
+        code_hash = None if code is None else _hash_of(code)
+        return await self._database.retrying(
+            lambda db: self._insert_with_code(db, applicant, code_hash)
+        )
 
     async def create_account(self, registrant: Registrant, *, is_admin: bool) -> AccountRecord:
         """An account by decision of an administrator. Raises InvalidInput, Conflict."""
@@ -160,6 +187,16 @@ class Registration:
         password_hash = "" if password is None else await self._passwords.hash(password)
         return _Applicant(email, name, user_id, password_hash)
 
+    async def _check_user(self, user: NewUser) -> _Applicant:
+        username = user.username
+        if username is None:
+            username = base64.encode_urlsafe(self._random_bytes(_GENERATED_BYTES)).lower()
+        user_id = account_fields.chosen_user_id(username, self._server_name)
+        password = user.password
+        password_hash = "" if password is None else await self._passwords.hash(password)
+        name = localpart_of(user_id)
+        return _Applicant(None, name, user_id, password_hash, user.is_guest, user.appservice)
+
     async def _insert_with_code(
         self, db: Connection, applicant: _Applicant, code_hash: bytes | None
     ) -> AccountRecord:
@@ -180,6 +217,8 @@ class Registration:
             password_hash=applicant.password_hash,
             is_admin=is_admin,
             created_at=self._clock.now_ms(),
+            is_guest=applicant.is_guest,
+            appservice=applicant.appservice,
         )
         account = await accounts.insert(db, user, new)
         if account is None:
@@ -193,12 +232,12 @@ class Registration:
             return await self._insert_derived_user(db, applicant)
         user = await users.create(db, applicant.user_id, applicant.name)
         if user is None:
-            raise Conflict("This username is taken.")
+            raise UsernameTaken("This username is taken.")
         return user
 
     async def _insert_derived_user(self, db: Connection, applicant: _Applicant) -> UserRecord:
         """Looks at more and more names at a time, so that the 10,000th `info` is found too."""
-        names = account_fields.derived_user_ids(applicant.email, self._server_name)
+        names = account_fields.derived_user_ids(applicant.email or "", self._server_name)
         at_once = _DERIVED_AT_ONCE
         while True:
             candidates = list(islice(names, at_once))

@@ -15,12 +15,17 @@ from homeserver.storage.users import UserRecord
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What makes an account. `password_hash`: "" for one that nobody can log in to."""
+    """What makes an account. `password_hash`: "" for one that nobody can log in to.
+    `email` None: it has none, as those made over the Matrix API.
+    `appservice`: ID of the application service that made it.
+    """
 
-    email: str
+    email: str | None
     password_hash: str
     is_admin: bool
     created_at: int
+    is_guest: bool = False
+    appservice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,16 @@ class AccountRecord:
     """An account with its user. Times are milliseconds since the epoch."""
 
     user: UserRecord
-    email: str
+    email: str | None
     password_hash: str
     password_changed_at: int
     is_admin: bool
     created_at: int
     deactivated_at: int | None
+    is_guest: bool
+    locked_at: int | None
+    suspended_at: int | None
+    appservice: str | None
 
 
 _ACCOUNT = "SELECT * FROM accounts JOIN users USING (user_nid)"
@@ -52,16 +61,18 @@ async def insert(db: Connection, user: UserRecord, account: NewAccount) -> Accou
     status = await db.execute(
         """
         INSERT INTO accounts (user_nid, email, email_key, password_hash, password_changed_at,
-                              is_admin, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $6, $5, $6, $6)
+                              is_admin, created_at, updated_at, is_guest, appservice)
+        VALUES ($1, $2, $3, $4, $6, $5, $6, $6, $7, $8)
         ON CONFLICT DO NOTHING
         """,
         user.user_nid,
         account.email,
-        email_key(account.email),
+        None if account.email is None else email_key(account.email),
         account.password_hash,
         account.is_admin,
         account.created_at,
+        account.is_guest,
+        account.appservice,
     )
     return None if status == "INSERT 0 0" else await by_nid(db, user.user_nid)
 
@@ -181,4 +192,8 @@ def _record_of(row: Record) -> AccountRecord:
         is_admin=row["is_admin"],
         created_at=row["created_at"],
         deactivated_at=row["deactivated_at"],
+        is_guest=row["is_guest"],
+        locked_at=row["locked_at"],
+        suspended_at=row["suspended_at"],
+        appservice=row["appservice"],
     )
