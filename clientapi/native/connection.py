@@ -11,6 +11,7 @@ from typing import Protocol
 from clientapi.native.lanes import Lanes
 from clientapi.native.session import Session
 from homeserver.requester import Requester
+from homeserver.values import value
 from schema.wire.client_frames import Frame
 from schema.wire.errors import CloseCode
 
@@ -66,7 +67,7 @@ class Departure:
 Asked = Frame | Arrival | Departure
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """What is to be carried out for a connection."""
 

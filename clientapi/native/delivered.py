@@ -20,6 +20,7 @@ from clientapi.native.heartbeat import Pings
 from clientapi.native.later import Later
 from homeserver.clock import Clock
 from homeserver.streams.tail import Committed
+from homeserver.values import value
 from schema.wire.times import timestamp
 
 PROBES = 2
@@ -31,7 +32,7 @@ _MAX_DUE = 20_000
 _GATHERED_S = 0.025
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivery:
     """A user has received everything in a room up to an event."""
 

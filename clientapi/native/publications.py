@@ -28,6 +28,7 @@ from homeserver.messages import (
 )
 from homeserver.streams.people import Person
 from homeserver.streams.tail import Committed
+from homeserver.values import value
 from homeserver.views.live import Removed, RemovedEdit, RemovedMessage, RemovedReaction
 from homeserver.views.messages import MessageView
 from homeserver.views.room_settings import RoomDetails
@@ -107,7 +108,7 @@ Related = Edited | Redacted | RoomContext | None
 """What was looked up for an event; None: there was nothing (any more)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Publication:
     """The frames of one event, as bytes."""
 

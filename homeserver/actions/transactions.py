@@ -6,7 +6,6 @@ Source: C-S API v1.19 "Transaction identifiers"; the native `ref` is the same th
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -18,12 +17,13 @@ from homeserver.requester import Requester
 from homeserver.rooms.batch import Origin
 from homeserver.storage import events
 from homeserver.storage.database import Database
+from homeserver.values import value
 
 REMEMBERED = 20_000
 MAX_TXN_ID_CHARS = 255
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sent:
     """An event that is committed. position: in the stream of events."""
 

@@ -1,15 +1,15 @@
 """The state that an event is judged by, read in the words of the rules."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from homeserver.auth.selection import JOIN_RULES, MEMBER, POWER_LEVELS, THIRD_PARTY_INVITE
 from homeserver.events.content import PowerLevels, join_rule_of, membership_of
 from homeserver.events.event import Event
 from homeserver.identifiers import StateKey
+from homeserver.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuthState:
     """Room state around its create event; entries that the rules do not name are ignored."""
 

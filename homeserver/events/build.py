@@ -4,7 +4,6 @@ Source: Matrix v1.19 server-server API, "Adding hashes and signatures to outgoin
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +21,12 @@ from homeserver.events.redaction import redact
 from homeserver.events.room_version import RoomVersion
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import EventID, RoomID, ServerName, UserID
+from homeserver.values import value
 
 _NO_HASHES: Mapping[EventID, bytes] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Draft:
     """What somebody wants to say, before the room gives it a place."""
 

@@ -8,12 +8,12 @@ Source: Matrix v1.19 "Room Versions"; event schemas of m.room.power_levels, m.ro
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from homeserver.events.event import Event
 from homeserver.events.room_version import RoomVersion
 from homeserver.identifiers import UserID
+from homeserver.values import value
 
 Level = int | float
 """A power level: an integer, or INFINITE."""
@@ -84,7 +84,7 @@ def history_visibility_of(event: Event | None) -> str:
     return visibility if visibility in _VISIBILITIES else "shared"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class PowerLevels:
     """Who may do what in a room. Reads what is asked, when it is asked."""
 

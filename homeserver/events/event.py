@@ -1,14 +1,14 @@
 """The event: one class for all room versions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from homeserver.events.room_version import RoomVersion
 from homeserver.identifiers import EventID, RoomID, StateKey, UserID
+from homeserver.values import value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Event:
     """A persistent data unit, as signed.
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from homeserver.events.event import Event
 from homeserver.events.room_version import RoomVersion
 from homeserver.identifiers import RoomID
+from homeserver.values import value
 
 
 class Status(IntEnum):
@@ -23,7 +24,7 @@ class Status(IntEnum):
 REJECTED_STATUSES = frozenset({Status.REJECTED, Status.REJECTED_OUTLIER})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LocalFacts:
     """What stands beside an event. `position` and `state_version` are None for outliers.
 
@@ -46,7 +47,7 @@ class LocalFacts:
     txn_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredEvent:
     """An event and the facts beside it."""
 

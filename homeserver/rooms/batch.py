@@ -17,13 +17,14 @@ from homeserver.storage.events import Redaction
 from homeserver.storage.relations import REDACTION, RelationRow
 from homeserver.storage.room_state import MembershipChange, StateChange
 from homeserver.streams.people import Person
+from homeserver.values import value
 
 MEMBER_TYPE = "m.room.member"
 
 AlsoWrite = Callable[[Connection], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Origin:
     """Which session sent an event, and its transaction ID there (with its scope in front)."""
 

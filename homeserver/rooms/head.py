@@ -1,18 +1,19 @@
 """The end of a room's graph: what an append needs, and how an event moves it. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from homeserver.events.event import Event
 from homeserver.events.format import pdu_of
 from homeserver.events.hashing import reference_hash
 from homeserver.identifiers import EventID, StateKey
+from homeserver.values import value
 
 MAX_PREV_EVENTS = 20
 """Server-server API v1.19 "PDU": at most 20 previous events."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """An event of the room's state with its local number."""
 
@@ -20,7 +21,7 @@ class Entry:
     event_nid: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Extremity:
     """A forward extremity. `reference_hash` only where events name others with their hash."""
 
@@ -29,7 +30,7 @@ class Extremity:
     reference_hash: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RoomHead:
     """Where the room stands.
 

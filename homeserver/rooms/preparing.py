@@ -1,7 +1,6 @@
 """A room's turn: drafts become authorised, signed events on a head. No input, no output."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from homeserver.auth.rules import authorise
 from homeserver.auth.selection import auth_types, needed_types
@@ -34,11 +33,12 @@ from homeserver.rooms.refusal import RuleBroken
 from homeserver.storage.events import Redaction
 from homeserver.storage.room_state import MembershipChange, StateChange
 from homeserver.streams.people import People, Person
+from homeserver.values import value
 
 Compose = Callable[[RoomHead], Sequence[Draft]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Append:
     """What somebody wants to append to a room, in one go, all or nothing.
 

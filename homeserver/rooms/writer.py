@@ -7,7 +7,7 @@ both are prepared again (design section 6).
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from secrets import token_urlsafe
 from typing import TypeAlias
 
@@ -33,6 +33,7 @@ from homeserver.rooms.preparing import (
 from homeserver.storage import rooms
 from homeserver.storage.database import Database
 from homeserver.streams.people import People
+from homeserver.values import value
 
 MAX_ATTEMPTS = 8
 NONCE_FIELD = "chat.foyer.nonce"
@@ -42,7 +43,7 @@ ComposeRoom = Callable[[RoomID], Sequence[Draft]]
 _Written: TypeAlias = asyncio.Future[Sequence[StoredEvent]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Ready:
     """Everything for the room's turn is in memory."""
 
@@ -50,7 +51,7 @@ class _Ready:
     drafts: Sequence[Draft]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Lacking:
     """What must be loaded first: state entries, numbers for events and people."""
 
@@ -233,7 +234,7 @@ class RoomWriter:
         await self._nids.reserve(len(drafts))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Again:
     """How the item of an append is built on another head. drafts: what it was at first."""
 

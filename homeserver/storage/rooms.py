@@ -1,7 +1,6 @@
 """Tables `rooms` and `room_heads`: which rooms there are, and the end of each one's graph."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from asyncpg import Record
@@ -10,11 +9,12 @@ from homeserver.events.room_version import ROOM_VERSIONS
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import EventID, RoomID
 from homeserver.storage.database import Connection
+from homeserver.values import value
 
 COLUMNS = "room_nid, room_id, uuid, version, kind, published, created_at, deleted_at"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeadRow:
     """A row of `room_heads`. extremities: event number and event ID of each."""
 
@@ -25,7 +25,7 @@ class HeadRow:
     extremities: tuple[tuple[int, EventID], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeadAdvance:
     """One room's head after a batch, and the version that it must have had before."""
 

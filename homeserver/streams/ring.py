@@ -8,13 +8,13 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from homeserver.errors import Unavailable
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.bus import Bus
+from homeserver.values import value
 
 IDLE_POLL_S = 2.0
 RETRY_S = 0.2
@@ -31,7 +31,7 @@ class Positioned(Protocol):
 Row = TypeVar("Row", bound=Positioned)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stretch(Generic[Row]):
     """All rows of a stream after one position and up to another, in order."""
 

@@ -1,7 +1,6 @@
 """The stream of events, in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from homeserver.events.content import membership_of
 from homeserver.events.stored import RoomRecord, StoredEvent
@@ -10,12 +9,13 @@ from homeserver.storage.database import Connection, Database
 from homeserver.streams.people import People, Person
 from homeserver.streams.ring import READ_LIMIT, Stretch, Tail
 from homeserver.streams.room_records import RoomRecords
+from homeserver.values import value
 
 EVENTS = "events"
 RING_SIZE = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Committed:
     """An accepted event with what its readers need.
 

@@ -15,6 +15,7 @@ from clientapi.native.bearer import bearer_token
 from clientapi.rate_limits import RateLimits
 from homeserver.actions.tokens import Client
 from homeserver.requester import Requester
+from homeserver.values import value
 from schema.operations import Operation
 from schema.wire.base import Query, Request
 from schema.wire.requests import NoBody
@@ -35,7 +36,7 @@ class Existing:
     body: Json
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call(Generic[P, Q, B]):
     """A request that was understood. `client`: the program that asks, and from where."""
 
