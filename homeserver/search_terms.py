@@ -87,6 +87,9 @@ def lexemes(text: str) -> list[str]:
     Of a stretch without spaces: all pairs, and the last character, so that every character begins
     one of the lexemes.
     """
+    if text.isascii():
+        words = _ASCII_WORD.findall(text.lower())
+        return list(dict.fromkeys(word[:MAX_WORD_CHARS] for word in words))[:MAX_LEXEMES]
     found: dict[str, None] = {}
     for kind, run in _runs(text):
         found.update(dict.fromkeys(_lexemes_of(kind, run)))

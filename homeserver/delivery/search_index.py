@@ -1,21 +1,22 @@
 """The search index: every message can be found by its words as they are after its edits.
 
 Each batch looks at the messages as they are now and sets what they can be found by, so doing it
-twice, or late, comes to the same.
+twice, or late, comes to the same. While the tail has what comes next in memory, and it is only
+messages that were just written here, nothing is read for that.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from homeserver import search_terms
 from homeserver.delivery.follower import Follower
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import native_uuid
-from homeserver.messages import new_content_of, text_of
+from homeserver.messages import REDACTION_TYPE, REPLACE, new_content_of, relation_of, text_of
 from homeserver.search_terms import room_lexeme, sender_lexeme
 from homeserver.storage import events, message_search, timeline
 from homeserver.storage.database import Connection, Database
-from homeserver.streams.tail import EventTail
+from homeserver.streams.tail import Committed, EventTail
 
 CURSOR = "search_index"
 BATCH = 500
@@ -29,10 +30,17 @@ def search_index(
     turn_poll_s: float = 5.0,
 ) -> Follower:
     """The follower that keeps the index, woken by new events. See Follower."""
+
+    async def advance(db: Connection, position: int) -> int:
+        recent = (tail.since(position) or ())[:BATCH]
+        if recent and all(map(_says_it_all, recent)):
+            return await _index_recent(db, recent)
+        return await _index_next(db, position)
+
     follower = Follower(
         database=database,
         name=CURSOR,
-        advance=index_next,
+        advance=advance,
         full_step=BATCH,
         observe=observe,
         turn_poll_s=turn_poll_s,
@@ -41,7 +49,28 @@ def search_index(
     return follower
 
 
-async def index_next(db: Connection, position: int) -> int:
+def _says_it_all(committed: Committed) -> bool:
+    """Whether nothing else can say what the event means to the index.
+
+    A message of another server may come after its own edit; one that was written here is edited
+    and deleted by events that stand behind it in the stream, and are looked at in their turn.
+    """
+    event, facts = committed.stored.event, committed.stored.facts
+    if facts.is_message:
+        return facts.session_nid is not None
+    relation = relation_of(event)
+    return event.type != REDACTION_TYPE and (relation is None or relation.rel_type != REPLACE)
+
+
+async def _index_recent(db: Connection, recent: Sequence[Committed]) -> int:
+    """Takes events that say all themselves; returns the position of the last."""
+    messages = [each.stored for each in recent if each.stored.facts.is_message]
+    words = {_position(each): _words(each, {}) for each in messages}
+    await _put(db, messages, words)
+    return recent[-1].position
+
+
+async def _index_next(db: Connection, position: int) -> int:
     """Brings the index up to date with the next events after a position; returns the last's."""
     touched = await message_search.touched(db, position, BATCH)
     uuids = touched.messages
@@ -69,14 +98,20 @@ async def _index(db: Connection, uuids: frozenset[UUID]) -> None:
     edits = await timeline.edits(db, messages)
     words = {_position(each): _words(each, edits) for each in messages}
     await message_search.remove(db, [position for position in words if not words[position]])
-    await message_search.put(
-        db,
-        {
-            _position(each): [*_places(each), *words[_position(each)]]
-            for each in messages
-            if words[_position(each)]
-        },
-    )
+    await _put(db, messages, words)
+
+
+async def _put(
+    db: Connection, messages: Sequence[StoredEvent], words: Mapping[int, Sequence[str]]
+) -> None:
+    """words: of each message, by its position."""
+    found_by = {
+        _position(each): [*_places(each), *words[_position(each)]]
+        for each in messages
+        if words[_position(each)]
+    }
+    if found_by:
+        await message_search.put(db, found_by)
 
 
 def _words(message: StoredEvent, edits: Mapping[UUID, StoredEvent]) -> list[str]:

@@ -62,15 +62,19 @@ async def messages_edited_by(db: Connection, event_uuids: Collection[UUID]) -> f
 
 
 async def put(db: Connection, lexemes: Mapping[int, Sequence[str]]) -> None:
-    """Sets what messages (by position) can be found by. No lexeme contains a space."""
+    """Sets what messages (by position) can be found by. No lexeme contains a space or a newline.
+
+    Arrays go as text: asyncpg asks of each element whether it is an array itself.
+    """
     await db.execute(
         "INSERT INTO message_search (position, lexemes)"
         " SELECT m.position, array_to_tsvector(string_to_array(m.words, ' '))"
-        " FROM unnest($1::bigint[], $2::text[]) AS m (position, words)"
+        " FROM unnest(string_to_array($1, ' ')::bigint[], string_to_array($2, E'\\n'))"
+        " AS m (position, words)"
         " ON CONFLICT (position) DO UPDATE SET lexemes = excluded.lexemes"
         " WHERE message_search.lexemes <> excluded.lexemes",
-        list(lexemes),
-        [" ".join(words) for words in lexemes.values()],
+        " ".join(map(str, lexemes)),
+        "\n".join(" ".join(words) for words in lexemes.values()),
     )
 
 
