@@ -6,14 +6,26 @@ is a sentence that helps whoever caused the error.
 FoyerError
 ├── Refused                the caller may not, or may not now
 │   ├── NotAllowed         a rule of the room or of the server forbids it
+│   │   ├── GuestsNotAllowed
+│   │   ├── InviteBlocked
+│   │   ├── NotBanned
+│   │   └── NoIdentityServer
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
 │   │   └── MissingToken
 │   └── LimitExceeded      too fast or too much; carries when to try again
 ├── Unusable               what the caller sent cannot be used
 │   ├── InvalidInput       malformed or out of range; carries the field
-│   │   └── InvalidIdentifier
+│   │   ├── InvalidIdentifier
+│   │   ├── InvalidContent
+│   │   ├── InvalidRoomState
+│   │   ├── BadAlias
+│   │   └── UnsupportedRoomVersion
 │   ├── TooLarge
+│   │   ├── ProfileTooLarge
+│   │   └── KeyTooLarge
 │   └── Conflict           collides with what exists
+│       ├── AliasTaken
+│       ├── DuplicateAnnotation
 │       └── UsernameTaken
 ├── NotFound               absent, or not visible to the caller; carries what was looked for
 └── Unavailable            not the caller's fault; trying again later helps
@@ -30,6 +42,22 @@ class Refused(FoyerError):
 
 class NotAllowed(Refused):
     """A rule of the room or of the server forbids it."""
+
+
+class GuestsNotAllowed(NotAllowed):
+    """Only people with an account of their own may."""
+
+
+class InviteBlocked(NotAllowed):
+    """The person wants no invitations."""
+
+
+class NotBanned(NotAllowed):
+    """There is no ban to lift."""
+
+
+class NoIdentityServer(NotAllowed):
+    """People cannot be found by e-mail address or telephone number here."""
 
 
 class NotAuthenticated(Refused):
@@ -64,12 +92,44 @@ class InvalidIdentifier(InvalidInput):
     """Not a Matrix identifier of the expected kind."""
 
 
+class InvalidContent(InvalidInput):
+    """The content of an event is not what events may contain."""
+
+
+class InvalidRoomState(InvalidInput):
+    """A room cannot begin like this."""
+
+
+class BadAlias(InvalidInput):
+    """An alias of a room that does not lead to it."""
+
+
+class UnsupportedRoomVersion(InvalidInput):
+    """There is no such room version."""
+
+
 class TooLarge(Unusable):
     """Over a size limit."""
 
 
+class ProfileTooLarge(TooLarge):
+    """A profile with more than it may hold."""
+
+
+class KeyTooLarge(TooLarge):
+    """The name of a profile's field is too long."""
+
+
 class Conflict(Unusable):
     """Collides with something that exists: an e-mail address, a username, an alias."""
+
+
+class AliasTaken(Conflict):
+    """Another room has this alias."""
+
+
+class DuplicateAnnotation(Conflict):
+    """The same reaction by the same person is there already."""
 
 
 class UsernameTaken(Conflict):
