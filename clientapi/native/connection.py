@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from clientapi.native.lanes import Lanes
+from clientapi.native.outbox import Outbox
 from clientapi.native.session import Session
 from homeserver.requester import Requester
 from homeserver.values import value
@@ -17,7 +18,7 @@ from schema.wire.errors import CloseCode
 
 
 class Sink(Protocol):
-    """Where frames for a connection go: its transport, or a backlog in front of it."""
+    """Where frames for a connection go: its outbox, or a backlog in front of it."""
 
     def write(self, data: bytes, /) -> None: ...
 
@@ -78,7 +79,8 @@ class Call:
 class Connection:
     """A client's WebSocket.
 
-    sink: where live frames go; a backlog until the client has what it missed.
+    outbox: where frames go, once it is open. sink: where live frames go; a backlog until the
+    client has what it missed.
     farewell: why the connection ends, once it does.
     heard_from: position in the stream of events after which everything that the user may hear was
     written here. ping, pinged_at, ping_position: number of the last ping, when it was sent if its
@@ -92,6 +94,7 @@ class Connection:
         "heard_from",
         "lanes",
         "number",
+        "outbox",
         "ping",
         "ping_again",
         "ping_position",
@@ -99,7 +102,6 @@ class Connection:
         "session",
         "sink",
         "task",
-        "transport",
     )
 
     def __init__(self, *, number: int, by: Requester, session: Session) -> None:
@@ -107,7 +109,7 @@ class Connection:
         self.by = by
         self.session = session
         self.sink: Sink = Backlog()
-        self.transport: asyncio.Transport | None = None
+        self.outbox: Outbox | None = None
         self.task: asyncio.Task[object] | None = None
         self.farewell: CloseCode | None = None
         self.lanes: Lanes[Call] | None = None
@@ -121,11 +123,11 @@ class Connection:
     @property
     def is_live(self) -> bool:
         """Whether what is published is written to the client at once."""
-        return self.sink is self.transport
+        return self.sink is self.outbox
 
     def go_live(self) -> None:
         """The client has what it missed: from now on it hears everything at once."""
-        assert self.transport is not None
-        backlog, self.sink = self.sink, self.transport
-        if isinstance(backlog, Backlog) and not self.transport.is_closing():
-            self.transport.write(backlog.take())
+        assert self.outbox is not None
+        backlog, self.sink = self.sink, self.outbox
+        if isinstance(backlog, Backlog) and not self.outbox.is_closing():
+            self.outbox.write(backlog.take())

@@ -9,8 +9,8 @@ import structlog
 from clientapi.errors import Problem
 from clientapi.native.audience import Audience
 from clientapi.native.connection import Connection
-from clientapi.native.fanout import Fanout
-from clientapi.native.framing import json_frame, type_of
+from clientapi.native.fanout import Fanout, FrameCounts
+from clientapi.native.framing import json_frame
 from homeserver.access_tokens import Claims
 from homeserver.clock import Clock
 from homeserver.errors import Unavailable
@@ -53,10 +53,11 @@ class Connections:
         self._clock = clock
         self._metrics = metrics
         self._tasks: set[asyncio.Task[None]] = set()
+        self._frames_out = FrameCounts(metrics.frames_out)
         self.fanout = Fanout(
             max_pending_bytes=max_pending_bytes,
             on_slow=self.cut_slow,
-            frames_out=metrics.frames_out,
+            frames_out=self._frames_out,
         )
 
     def has_room_for(self, by: Requester) -> bool:
@@ -77,26 +78,26 @@ class Connections:
         part of what it hears.
         """
         if self.control(connection, frame):
-            self._metrics.frames_out.labels(type_of(frame)).inc()
+            self._frames_out.add(frame)
 
     def control(self, connection: Connection, frame: bytes) -> bool:
         """The same with a control frame. Whether it was written."""
-        transport = connection.transport
-        if transport is None or connection.farewell is not None or transport.is_closing():
+        outbox = connection.outbox
+        if outbox is None or connection.farewell is not None or outbox.is_closing():
             return False
-        if transport.get_write_buffer_size() > self._max_pending_bytes:
+        if outbox.get_write_buffer_size() > self._max_pending_bytes:
             self.cut_slow(connection)
             return False
-        transport.write(frame)
+        outbox.write(frame)
         return True
 
     def close(self, connection: Connection, code: CloseCode, *last: bytes) -> None:
         """Ends a connection: nothing follows these last frames but the closing handshake."""
         if connection.farewell is not None:
             return
-        transport = connection.transport
-        if transport is not None and not transport.is_closing() and last:
-            transport.write(b"".join(last))
+        outbox = connection.outbox
+        if outbox is not None and not outbox.is_closing() and last:
+            outbox.write(b"".join(last))
         connection.farewell = code
         self._audience.remove(connection)
         if connection.task is not None:
@@ -111,8 +112,8 @@ class Connections:
 
     def abort(self, connection: Connection) -> None:
         """Its client is gone: there is nobody to say good-bye to."""
-        if connection.transport is not None:
-            connection.transport.abort()
+        if connection.outbox is not None:
+            connection.outbox.abort()
 
     def expire(self) -> None:
         """Ends the connections whose access token has ended."""

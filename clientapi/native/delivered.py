@@ -29,7 +29,9 @@ _LOOKED_AT = 16
 _MAX_ROOMS = 2048
 _MAX_PER_ROOM = 32
 _MAX_DUE = 20_000
-_GATHERED_S = 0.025
+_GATHERED_S = 0.1
+"""How long after a message others are asked: a ping and its answer cost as much as a message, and
+nobody sees a tenth of a second in a tick."""
 
 
 @value

@@ -24,8 +24,8 @@ class Pings:
 
     def send(self, connection: Connection) -> None:
         """Sends a ping, or sees to it that one follows the answer to the one on the way."""
-        transport = connection.transport
-        if transport is None or transport.is_closing():
+        outbox = connection.outbox
+        if outbox is None or outbox.is_closing():
             return
         if connection.pinged_at is not None:
             connection.ping_again = True
@@ -35,7 +35,7 @@ class Pings:
         connection.pinged_at = self._clock.monotonic()
         # What waits in a backlog is not written yet: such a ping proves nothing about it.
         connection.ping_position = self._progress.events if connection.is_live else 0
-        transport.write(ping_frame(connection.ping))
+        outbox.write(ping_frame(connection.ping))
 
     def answered(self, connection: Connection, payload: bytes) -> bool:
         """Whether a pong answers the ping on the way. RFC 6455, 5.5.3: other pongs mean nothing."""

@@ -17,7 +17,6 @@ from clientapi.native.broadcast import Broadcast, Waiting
 from clientapi.native.connection import Connection
 from clientapi.native.cursor import Cursor, Progress
 from clientapi.native.delivered import Deliveries
-from clientapi.native.fanout import Fanout
 from clientapi.native.publications import AT_ONCE, Kind, Related, kind_of, membership_step
 from clientapi.native.related import Relating
 from homeserver.errors import Unavailable
@@ -43,7 +42,6 @@ class Hub:
         *,
         tail: EventTail,
         audience: Audience,
-        fanout: Fanout,
         broadcast: Broadcast,
         relating: Relating,
         deliveries: Deliveries,
@@ -53,7 +51,6 @@ class Hub:
     ) -> None:
         self._tail = tail
         self._audience = audience
-        self._fanout = fanout
         self._broadcast = broadcast
         self._relating = relating
         self._deliveries = deliveries
@@ -164,14 +161,9 @@ class Hub:
         waiting = self._waiting
         if not waiting or not waiting[0].is_ready:
             return
-        several = len(waiting) > 1
-        if several:
-            self._fanout.gather()
         messages: list[Committed] = []
         while waiting and waiting[0].is_ready:
             self._publish_next(messages)
-        if several:
-            self._fanout.flush()
         self._deliveries.written(messages)
         self._published.set()
 

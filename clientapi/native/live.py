@@ -194,7 +194,6 @@ def _build_ground(needs: Needs) -> _Ground:
     hub = Hub(
         tail=needs.events,
         audience=audience,
-        fanout=connections.fanout,
         broadcast=Broadcast(audience=audience, fanout=connections.fanout, metrics=needs.metrics),
         relating=Relating(views=needs.views, people=needs.people),
         deliveries=deliveries,

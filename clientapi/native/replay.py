@@ -199,14 +199,14 @@ class Replay:
 
     async def _write(self, connection: Connection, frames: Sequence[bytes]) -> None:
         """Waits while the client does not read: heartbeats and its backlog say when it is gone."""
-        transport = connection.transport
-        if transport is None or transport.is_closing() or connection.farewell is not None:
+        outbox = connection.outbox
+        if outbox is None or outbox.is_closing() or connection.farewell is not None:
             raise ConnectionResetError
         if frames:
-            transport.write(b"".join(frames))
-        while transport.get_write_buffer_size() > _MAX_BUFFERED_BYTES:
+            outbox.write(b"".join(frames))
+        while outbox.get_write_buffer_size() > _MAX_BUFFERED_BYTES:
             await asyncio.sleep(_BUFFER_POLL_S)
-            if transport.is_closing():
+            if outbox.is_closing():
                 raise ConnectionResetError
 
 

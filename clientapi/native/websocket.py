@@ -25,6 +25,7 @@ from clientapi.native.entrance import PROTOCOL, Entrance
 from clientapi.native.framing import json_frame, pong_frame
 from clientapi.native.heartbeat import Heartbeat, Pings
 from clientapi.native.hub import Hub
+from clientapi.native.outbox import Outbox, Turn
 from clientapi.native.replay import Missed, Replay
 from clientapi.native.session import Farewell, Limits, Outcome, Refusal, Session
 from homeserver.clock import Clock
@@ -78,6 +79,7 @@ class WebSockets:
         self._limits = limits
         self._clock = clock
         self._numbers = count(1)
+        self._turn = Turn()
         self._resuming: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -176,7 +178,7 @@ class WebSockets:
         """The connection is open. Raises ConnectionResetError if it is gone again."""
         if request.transport is None:
             raise ConnectionResetError
-        connection.transport = request.transport
+        connection.outbox = Outbox(request.transport, self._turn)
         connection.task = asyncio.current_task()
         self._connections.opened()
         self._heartbeat.add(connection)
@@ -263,10 +265,12 @@ async def _refuse(request: web.Request, websocket: WebSocket) -> None:
 
 async def _say_farewell(connection: Connection, code: CloseCode, websocket: WebSocket) -> None:
     """The closing handshake. What a client has not read by its end is dropped."""
+    outbox = connection.outbox
+    if outbox is not None:
+        outbox.flush()
     await websocket.close(code=code, message=code.meaning.encode(), drain=False)
-    transport = connection.transport
-    if transport is not None and transport.get_write_buffer_size():
-        transport.abort()
+    if outbox is not None and outbox.get_write_buffer_size():
+        outbox.abort()
 
 
 def _nobody_there() -> web.Response:

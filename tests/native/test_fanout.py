@@ -1,10 +1,13 @@
 """Writing to many: what is written is whole, in order, and never more than a client may have."""
 
+import asyncio
+
 import pytest
 
 from clientapi.native.connection import Backlog, Connection
-from clientapi.native.fanout import Fanout
+from clientapi.native.fanout import Fanout, FrameCounts
 from clientapi.native.framing import json_frame, text_frame, type_of
+from clientapi.native.outbox import Outbox, Turn
 from homeserver.metrics import Metrics
 
 
@@ -31,8 +34,8 @@ def connection(sink) -> Connection:
 
 
 def fanout(slow, limit=100_000) -> Fanout:
-    counter = Metrics().frames_out
-    return Fanout(max_pending_bytes=limit, on_slow=slow.append, frames_out=counter)
+    counts = FrameCounts(Metrics().frames_out)
+    return Fanout(max_pending_bytes=limit, on_slow=slow.append, frames_out=counts)
 
 
 FRAME = json_frame({"type": "pong"})
@@ -53,29 +56,56 @@ class TestWriting:
         assert len(lazy.sink.writes) == 1
         assert quick.sink.writes == [FRAME]
 
-    def test_gathered_frames_are_one_write(self):
-        one, other = connection(Socket()), connection(Socket())
-        written = fanout([])
-        frames = [json_frame({"type": "pong", "ref": str(number)}) for number in range(3)]
-        written.gather()
-        written.write([one, other], frames[0])
-        written.write([one], frames[1])
-        written.write([one, other], frames[2])
-        assert one.sink.writes == []
-        written.flush()
-        assert one.sink.writes == [b"".join(frames)]
-        assert other.sink.writes == [frames[0] + frames[2]]
 
-    def test_gathered_frames_do_not_get_round_the_limit(self):
-        slow = []
-        one = connection(Socket())
-        written = fanout(slow, limit=100_000)
-        written.gather()
-        for _ in range(20):
-            written.write([one], json_frame({"type": "pong", "ref": "x" * 30_000}))
-        written.flush()
-        assert one in slow
-        assert one.sink.get_write_buffer_size() < 200_000
+class TestAnOutbox:
+    """What one turn of the event loop has for a client is one write."""
+
+    async def test_frames_of_one_turn_go_together_and_in_order(self):
+        socket = Socket()
+        outbox = Outbox(socket, Turn())
+        for frame in (b"one", b"two", b"three"):
+            outbox.write(frame)
+        assert socket.writes == []
+        assert outbox.get_write_buffer_size() == len(b"onetwothree")
+        await turns(3)
+        assert socket.writes == [b"onetwothree"]
+
+    async def test_what_somebody_says_who_was_woken_in_the_turn_goes_along(self):
+        socket = Socket()
+        outbox = Outbox(socket, Turn())
+        committed = asyncio.get_running_loop().create_future()
+
+        async def answer():
+            await committed
+            outbox.write(b"sent")
+
+        answering = asyncio.create_task(answer())
+        await turns(1)
+        outbox.write(b"new ")
+        committed.set_result(None)
+        await answering
+        await turns(3)
+        assert socket.writes == [b"new sent"]
+
+    async def test_too_much_is_not_held(self):
+        socket = Socket()
+        outbox = Outbox(socket, Turn())
+        for _ in range(3):
+            outbox.write(b"x" * 30_000)
+        assert socket.writes == [b"x" * 90_000]
+
+    async def test_nothing_is_written_to_who_has_gone(self):
+        socket = Socket()
+        outbox = Outbox(socket, Turn())
+        outbox.write(b"frame")
+        socket.closing = True
+        await turns(3)
+        assert socket.writes == []
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 class TestFrames:

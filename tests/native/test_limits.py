@@ -38,7 +38,7 @@ class TestSlowClients:
             waiting = []
             while connection.farewell is None:
                 stage.says("alice", room, "x" * 10_000)
-                waiting.append(connection.transport.get_write_buffer_size())
+                waiting.append(connection.outbox.get_write_buffer_size())
                 await asyncio.sleep(0)
             assert max(waiting) < 65_536 + 20_000
             assert await bob.ends() == CloseCode.TOO_SLOW
