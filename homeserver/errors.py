@@ -9,9 +9,15 @@ FoyerError
 │   │   ├── GuestsNotAllowed
 │   │   ├── InviteBlocked
 │   │   ├── NotBanned
-│   │   └── NoIdentityServer
+│   │   ├── NoIdentityServer
+│   │   ├── OutsideNamespace
+│   │   └── AccountSuspended
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
-│   │   └── MissingToken
+│   │   ├── MissingToken
+│   │   ├── TokenExpired
+│   │   ├── AccountLocked
+│   │   └── WrongPassword
+│   │       └── AccountDeactivated
 │   └── LimitExceeded      too fast or too much; carries when to try again
 ├── Unusable               what the caller sent cannot be used
 │   ├── InvalidInput       malformed or out of range; carries the field
@@ -19,14 +25,18 @@ FoyerError
 │   │   ├── InvalidContent
 │   │   ├── InvalidRoomState
 │   │   ├── BadAlias
-│   │   └── UnsupportedRoomVersion
+│   │   ├── UnsupportedRoomVersion
+│   │   ├── InvalidUsername
+│   │   ├── WeakPassword
+│   │   └── UnknownDevice
 │   ├── TooLarge
 │   │   ├── ProfileTooLarge
 │   │   └── KeyTooLarge
 │   └── Conflict           collides with what exists
 │       ├── AliasTaken
 │       ├── DuplicateAnnotation
-│       └── UsernameTaken
+│       ├── UsernameTaken
+│       └── NameReserved
 ├── NotFound               absent, or not visible to the caller; carries what was looked for
 └── Unavailable            not the caller's fault; trying again later helps
 """
@@ -60,12 +70,36 @@ class NoIdentityServer(NotAllowed):
     """People cannot be found by e-mail address or telephone number here."""
 
 
+class OutsideNamespace(NotAllowed):
+    """An application service meddles with users that are not its own."""
+
+
+class AccountSuspended(NotAllowed):
+    """The account may read, and not write, until an administrator says otherwise."""
+
+
 class NotAuthenticated(Refused):
     """No credentials, or credentials that are not valid (any more)."""
 
 
 class MissingToken(NotAuthenticated):
     """No credentials at all."""
+
+
+class TokenExpired(NotAuthenticated):
+    """An access token whose time is over; its session may go on with a new one."""
+
+
+class AccountLocked(NotAuthenticated):
+    """The account may do nothing but log out, until an administrator says otherwise."""
+
+
+class WrongPassword(NotAuthenticated):
+    """What should prove who somebody is does not."""
+
+
+class AccountDeactivated(WrongPassword):
+    """Nobody can log in to the account any more."""
 
 
 class LimitExceeded(Refused):
@@ -108,6 +142,18 @@ class UnsupportedRoomVersion(InvalidInput):
     """There is no such room version."""
 
 
+class InvalidUsername(InvalidInput):
+    """No user ID can be made of it."""
+
+
+class WeakPassword(InvalidInput):
+    """Too short."""
+
+
+class UnknownDevice(InvalidInput):
+    """The user has no device of that ID."""
+
+
 class TooLarge(Unusable):
     """Over a size limit."""
 
@@ -134,6 +180,10 @@ class DuplicateAnnotation(Conflict):
 
 class UsernameTaken(Conflict):
     """Somebody has this username, or had it."""
+
+
+class NameReserved(Conflict):
+    """Only an application service, or only another one, may use this name."""
 
 
 class NotFound(FoyerError):

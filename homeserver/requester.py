@@ -10,7 +10,9 @@ from homeserver.identifiers import UserID
 class Requester:
     """An authenticated caller. `expires_at_ms`: when the access token ends.
 
-    appservice: the ID of the application service that acts as this user, if one does.
+    appservice: the ID of the application service that acts as this user, if one does; it may act
+    without a device, so `device_id` may be "", and `session_nid` is then of no session.
+    is_locked: may do nothing but log out. is_suspended: may read, but not write.
     """
 
     user_nid: int
@@ -23,3 +25,5 @@ class Requester:
     expires_at_ms: int
     is_guest: bool = False
     appservice: str | None = None
+    is_locked: bool = False
+    is_suspended: bool = False

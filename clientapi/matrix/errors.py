@@ -12,6 +12,9 @@ from pydantic import ValidationError
 
 from clientapi.errors import input_sentence
 from homeserver.errors import (
+    AccountDeactivated,
+    AccountLocked,
+    AccountSuspended,
     AliasTaken,
     BadAlias,
     Conflict,
@@ -21,21 +24,28 @@ from homeserver.errors import (
     InvalidContent,
     InvalidInput,
     InvalidRoomState,
+    InvalidUsername,
     InviteBlocked,
     KeyTooLarge,
     LimitExceeded,
     MissingToken,
+    NameReserved,
     NoIdentityServer,
     NotAuthenticated,
     NotBanned,
     NotFound,
+    OutsideNamespace,
     ProfileTooLarge,
     Refused,
+    TokenExpired,
     TooLarge,
     Unavailable,
+    UnknownDevice,
     UnsupportedRoomVersion,
     Unusable,
     UsernameTaken,
+    WeakPassword,
+    WrongPassword,
 )
 
 _UNAVAILABLE_RETRY_MS = 1000
@@ -76,7 +86,12 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
     {
         LimitExceeded: _Code("M_LIMIT_EXCEEDED", 429),
         MissingToken: _Code("M_MISSING_TOKEN", 401),
+        AccountLocked: _Code("M_USER_LOCKED", 401),
+        AccountDeactivated: _Code("M_USER_DEACTIVATED", 403),
+        WrongPassword: _Code("M_FORBIDDEN", 403),
         NotAuthenticated: _Code("M_UNKNOWN_TOKEN", 401),
+        AccountSuspended: _Code("M_USER_SUSPENDED", 403),
+        OutsideNamespace: _Code("M_EXCLUSIVE", 403),
         GuestsNotAllowed: _Code("M_GUEST_ACCESS_FORBIDDEN", 403),
         InviteBlocked: _Code("M_INVITE_BLOCKED", 403),
         NotBanned: _Code("M_BAD_STATE", 403),
@@ -86,6 +101,9 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         InvalidRoomState: _Code("M_INVALID_ROOM_STATE", 400),
         BadAlias: _Code("M_BAD_ALIAS", 400),
         UnsupportedRoomVersion: _Code("M_UNSUPPORTED_ROOM_VERSION", 400),
+        InvalidUsername: _Code("M_INVALID_USERNAME", 400),
+        WeakPassword: _Code("M_WEAK_PASSWORD", 400),
+        UnknownDevice: _Code("M_UNKNOWN_DEVICE", 400),
         InvalidInput: _Code("M_INVALID_PARAM", 400),
         ProfileTooLarge: _Code("M_PROFILE_TOO_LARGE", 400),
         KeyTooLarge: _Code("M_KEY_TOO_LARGE", 400),
@@ -94,6 +112,7 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         DuplicateAnnotation: _Code("M_DUPLICATE_ANNOTATION", 400),
         Conflict: _Code("M_UNKNOWN", 409),
         UsernameTaken: _Code("M_USER_IN_USE", 400),
+        NameReserved: _Code("M_EXCLUSIVE", 400),
         Unusable: _Code("M_UNKNOWN", 400),
         NotFound: _Code("M_NOT_FOUND", 404),
         Unavailable: _Code("M_UNKNOWN", 503),
@@ -118,6 +137,9 @@ def _extra(error: BaseException) -> dict[str, Any]:
         return {"retry_after_ms": error.retry_after_ms}
     if isinstance(error, Unavailable):
         return {"retry_after_ms": _UNAVAILABLE_RETRY_MS}
+    if isinstance(error, TokenExpired | AccountLocked):
+        # C-S API v1.19 "Soft logout", "Account locking": the client keeps what it has.
+        return {"soft_logout": True}
     return {}
 
 
