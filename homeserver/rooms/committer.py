@@ -37,10 +37,31 @@ class Stale(Exception):
         self.alone = alone
 
 
+Ended = Callable[[], None]
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
+    """An item and who waits for it; he may give up waiting, and the item is committed all the same.
+
+    ended: told that the item is through, one way or the other.
+    """
+
     item: Item
     done: "asyncio.Future[Sequence[StoredEvent]]"
+    ended: Ended | None
+
+    def succeed(self, stored: Sequence[StoredEvent]) -> None:
+        if self.ended is not None:
+            self.ended()
+        if not self.done.done():
+            self.done.set_result(stored)
+
+    def fail(self, error: Exception) -> None:
+        if self.ended is not None:
+            self.ended()
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 @dataclass(slots=True)
@@ -92,15 +113,21 @@ class Committer:
         self._queue: list[_Waiting] = []
         self._batch: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def add(self, item: Item) -> "asyncio.Future[Sequence[StoredEvent]]":
-        """Puts an item into the open batch.
+    def add(
+        self, item: Item, ended: Ended | None = None
+    ) -> "asyncio.Future[Sequence[StoredEvent]]":
+        """Puts an item into the open batch. ended: called once, when it is committed or has failed,
+        right before the future is done; cancelling the future changes nothing about that.
 
         The future's result are the stored events. It raises Stale, Unavailable (whether the item
         was stored is then unknown), or what the database says against this very item.
         """
         done: asyncio.Future[Sequence[StoredEvent]] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, done))
+        self._queue.append(_Waiting(item, done, ended))
+        self._idle.clear()
         self._wake.set()
         return done
 
@@ -113,11 +140,12 @@ class Committer:
                 self._batch = self._take_batch()
                 await self._commit(self._batch)
                 self._batch = []
+            self._idle.set()
 
     async def drained(self) -> None:
         """Returns when nothing waits (any more)."""
-        while waiting := [*self._batch, *self._queue]:
-            await asyncio.wait([each.done for each in waiting])
+        while self._batch or self._queue:
+            await self._idle.wait()
 
     def _take_batch(self) -> list[_Waiting]:
         size = count = 0
@@ -170,8 +198,7 @@ class Committer:
         for waiting in outcome.rebuilt:
             self._dropped(waiting.item.room.room_nid)
         for waiting, error in outcome.refused:
-            if not waiting.done.done():
-                waiting.done.set_exception(error)
+            waiting.fail(error)
         self._make_stale(outcome.stale, alone=False)
 
     def _succeed(self, written: Sequence[tuple[_Waiting, Sequence[StoredEvent]]]) -> None:
@@ -186,8 +213,7 @@ class Committer:
             self._tail.offer(committed, after=first - 1, upto=last)
             self._announce(EVENTS, str(last))
         for waiting, stored in written:
-            if not waiting.done.done():
-                waiting.done.set_result(stored)
+            waiting.succeed(stored)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """Everything that waits is built on what failed, or would fail for the same reason."""
@@ -195,8 +221,7 @@ class Committer:
         self._queue = []
         for waiting in failed:
             self._dropped(waiting.item.room.room_nid)
-            if not waiting.done.done():
-                waiting.done.set_exception(Unavailable(str(error)))
+            waiting.fail(Unavailable(str(error)))
 
     def _fail_one_by_one(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """A poisonous item fails alone; the others are prepared again, each for itself."""
@@ -206,8 +231,7 @@ class Committer:
             return
         poisonous = batch[0]
         self._make_stale([], alone=False, rooms_too={poisonous.item.room.room_nid})
-        if not poisonous.done.done():
-            poisonous.done.set_exception(error)
+        poisonous.fail(error)
 
     def _make_stale(
         self,
@@ -225,11 +249,9 @@ class Committer:
         for room_nid in affected:
             self._dropped(room_nid)
         for waiting in items:
-            if not waiting.done.done():
-                waiting.done.set_exception(Stale(alone=alone))
+            waiting.fail(Stale(alone=alone))
         for waiting in behind:
-            if not waiting.done.done():
-                waiting.done.set_exception(Stale(alone=False))
+            waiting.fail(Stale(alone=False))
 
 
 def _advances(batch: Sequence[_Waiting]) -> list[HeadAdvance]:

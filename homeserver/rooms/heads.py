@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakValueDictionary
 
 from homeserver.errors import NotFound
@@ -29,11 +28,14 @@ CORE_KEYS: tuple[StateKey, ...] = (
 
 @dataclass(slots=True)
 class CachedHead:
-    """A room's head, ahead of the database by `pending` items. last: the newest item's future."""
+    """A room's head, ahead of the database by `pending` items.
+
+    settled: done when none is pending any more; None: nobody waits for that.
+    """
 
     head: RoomHead
     pending: int = 0
-    last: "asyncio.Future[Any] | None" = None
+    settled: "asyncio.Future[None] | None" = None
     dropped: bool = False
 
 
@@ -64,8 +66,9 @@ class Heads:
     async def settled(self, room: RoomRecord) -> None:
         """Nothing of this process is pending in the room; only within its turn."""
         while (cached := self._heads.get(room.room_nid)) is not None and cached.pending:
-            assert cached.last is not None
-            await asyncio.wait([cached.last])
+            if cached.settled is None:
+                cached.settled = asyncio.get_running_loop().create_future()
+            await asyncio.wait([cached.settled])
 
     def peek(self, room: RoomRecord) -> CachedHead | None:
         cached = self._heads.get(room.room_nid)
@@ -103,25 +106,21 @@ class Heads:
         if cached is not None:
             cached.dropped = True
 
-    def advance(
-        self,
-        room: RoomRecord,
-        cached: CachedHead,
-        head: RoomHead,
-        done: "asyncio.Future[Any]",
-    ) -> None:
-        """An item moves the head. done: of the item, shielded from whoever waits for it."""
+    def advance(self, cached: CachedHead, head: RoomHead) -> None:
+        """An item moves the head. Once it is through, `finished` is to be called."""
         cached.head = head
         cached.pending += 1
-        cached.last = done
-        done.add_done_callback(lambda done: self._finished(room, cached, done))
 
-    def _finished(self, room: RoomRecord, cached: CachedHead, done: "asyncio.Future[Any]") -> None:
+    def finished(self, room_nid: int, cached: CachedHead) -> None:
         """An item of this head is through. A head that knows too much is loaded afresh."""
-        done.exception()  # whoever waited may be gone: it counts as retrieved
         cached.pending -= 1
-        if not cached.pending and not cached.dropped and len(cached.head.state) > MAX_ENTRIES:
-            self.drop(room.room_nid)
+        if cached.pending:
+            return
+        if cached.settled is not None:
+            cached.settled.set_result(None)
+            cached.settled = None
+        if len(cached.head.state) > MAX_ENTRIES and not cached.dropped:
+            self.drop(room_nid)
 
     def _keep(self, room: RoomRecord, head: RoomHead) -> CachedHead:
         cached = CachedHead(head)

@@ -8,6 +8,7 @@ both are prepared again (design section 6).
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from secrets import token_urlsafe
 from typing import TypeAlias
 
@@ -94,7 +95,7 @@ class RoomWriter:
             if done is None:
                 return ()
             try:
-                return await asyncio.shield(done)
+                return await done
             except Stale as stale:
                 alone = stale.alone
         raise Unavailable("The room is too busy; please try again.")
@@ -170,7 +171,7 @@ class RoomWriter:
             item.also, item.alone = also, alone
             done = self._commit(room, self._heads.begin(room, item.head), item)
             try:
-                await asyncio.shield(done)
+                await done
             except Stale as stale:
                 alone = stale.alone
             else:
@@ -197,8 +198,9 @@ class RoomWriter:
         return self._preparing.item(room, head, drafts, request)
 
     def _commit(self, room: RoomRecord, cached: CachedHead, item: Item) -> _Written:
-        done = self._committer.add(item)
-        self._heads.advance(room, cached, item.head, done)
+        ended = partial(self._heads.finished, room.room_nid, cached)
+        done = self._committer.add(item, ended)
+        self._heads.advance(cached, item.head)
         return done
 
     def _ready(self, room: RoomRecord, request: Append) -> _Ready | _Lacking:
