@@ -31,6 +31,12 @@ from homeserver.rooms.nids import EventNids
 from homeserver.rooms.preparing import Preparing
 from homeserver.rooms.writer import RoomWriter, new_event_id
 from homeserver.storage.database import Database
+from homeserver.streams.account_data import (
+    AccountDataTail,
+    AccountDataWriter,
+    account_data_tail,
+)
+from homeserver.streams.account_settings import IgnoredUsers, InvitePermissions
 from homeserver.streams.bus import Bus
 from homeserver.streams.people import People
 from homeserver.streams.presence import PresenceStream
@@ -49,6 +55,10 @@ class Streams:
     events: EventTail
     receipts: ReceiptTail
     receipt_writer: ReceiptWriter
+    account_data: AccountDataTail
+    account_data_writer: AccountDataWriter
+    ignored_users: IgnoredUsers
+    invite_permissions: InvitePermissions
     typing: TypingStream
     presence: PresenceStream
 
@@ -100,6 +110,8 @@ class Core:
         """The tails begin where the database stands. Raises Unavailable."""
         await self.streams.events.start()
         await self.streams.receipts.start()
+        await self.streams.account_data.start()
+        await self.streams.presence.start()
 
     async def drain(self) -> None:
         """Everything that was asked for is committed."""
@@ -117,6 +129,8 @@ class Core:
             streams.events.run,
             streams.receipts.run,
             streams.receipt_writer.run,
+            streams.account_data.run,
+            streams.account_data_writer.run,
             streams.typing.run,
             streams.presence.run,
         )
@@ -179,20 +193,28 @@ def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock
     events.listen(bus)
     receipts = receipt_tail(database=database)
     receipts.listen(bus)
+    account_data = account_data_tail(database=database)
+    account_data.listen(bus)
     return Streams(
         people=people,
         rooms=rooms,
         events=events,
         receipts=receipts,
         receipt_writer=ReceiptWriter(database=database, tail=receipts, bus=bus),
+        account_data=account_data,
+        account_data_writer=AccountDataWriter(database=database, tail=account_data, bus=bus),
+        ignored_users=IgnoredUsers(database=database, tail=account_data),
+        invite_permissions=InvitePermissions(database=database, tail=account_data),
         typing=TypingStream(
             clock=clock, timeout_s=config.rooms.typing_timeout_seconds, tail=events
         ),
         presence=PresenceStream(
             database=database,
             clock=clock,
+            tail=events,
             enabled=config.presence.enabled,
             offline_after_s=config.presence.offline_after_seconds,
+            idle_after_s=config.presence.idle_after_seconds,
         ),
     )
 
@@ -302,7 +324,9 @@ def _build_actions(
         ),
         aliases=aliases,
         receipts=Receipts(
+            database=database,
             writer=streams.receipt_writer,
+            account_data=streams.account_data_writer,
             lookups=lookups,
             members=members,
             people=streams.people,
@@ -312,5 +336,9 @@ def _build_actions(
         typing=Typing(
             stream=streams.typing, lookups=lookups, members=members, people=streams.people
         ),
-        presence=Presence(stream=streams.presence, people=streams.people),
+        presence=Presence(
+            stream=streams.presence,
+            people=streams.people,
+            sync_grace_s=config.presence.sync_grace_seconds,
+        ),
     )

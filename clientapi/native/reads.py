@@ -38,7 +38,10 @@ log = structlog.get_logger(__name__)
 
 
 class ReadMark(Protocol):
-    """Somebody read up to a message. `position`: in the stream of receipts; `ts`: milliseconds."""
+    """Somebody read up to a message. `position`: in the stream of receipts; `ts`: milliseconds.
+
+    is_private: told to nobody else. is_of_room: about the room, and not only one of its threads.
+    """
 
     @property
     def position(self) -> int: ...
@@ -54,6 +57,10 @@ class ReadMark(Protocol):
     def reader_uuid(self) -> UUID: ...
     @property
     def ts(self) -> int: ...
+    @property
+    def is_private(self) -> bool: ...
+    @property
+    def is_of_room(self) -> bool: ...
 
 
 def message_read(mark: ReadMark, cursor: Cursor) -> bytes:
@@ -122,6 +129,11 @@ class Reads:
         """Somebody read up to messages. Marks come in the order of their positions."""
         for mark in batch:
             self._newest = mark.position
+            if mark.is_private or not mark.is_of_room:
+                self._tell_position()
+                if mark.is_of_room:
+                    self._tell_reader(mark)
+                continue
             hearing = self._audience.in_room(mark.room_nid)
             if FEW < len(hearing) <= CROWD:
                 self._gather(mark)

@@ -190,7 +190,8 @@ class Replay:
         frames = []
         for mark in marks:
             cursor = Cursor(missed.upto.events, mark.position)
-            frames.append(message_read(mark, cursor))
+            if not mark.is_private:
+                frames.append(message_read(mark, cursor))
             if mark.reader_nid == connection.by.user_nid:
                 count = await self._views.unread(mark.reader_nid, mark.room_nid)
                 frames.append(unread(mark, count, cursor))

@@ -8,6 +8,8 @@ from homeserver.requester import Requester
 from homeserver.streams.people import People
 from homeserver.streams.typing import TypingStream
 
+MAX_TIMEOUT_MS = 120_000
+
 
 class Typing:
     """Members say that they are writing."""
@@ -20,13 +22,16 @@ class Typing:
         self._members = members
         self._people = people
 
-    async def start(self, by: Requester, room_uuid: UUID) -> None:
-        """Raises NotFound for a room that one is not in."""
+    async def start(self, by: Requester, room_uuid: UUID, *, timeout_ms: int | None = None) -> None:
+        """timeout_ms: for so long, at most two minutes, unless it is said again; None: for as long
+        as native clients need. Raises NotFound for a room that one is not in.
+        """
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
         person = await self._people.get(by.user_nid)
         assert person is not None
-        self._stream.start(room, person)
+        timeout_s = None if timeout_ms is None else min(timeout_ms, MAX_TIMEOUT_MS) / 1000
+        self._stream.start(room, person, timeout_s=timeout_s)
 
     async def stop(self, by: Requester, room_uuid: UUID) -> None:
         room = await self._lookups.room(room_uuid)

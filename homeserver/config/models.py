@@ -123,6 +123,8 @@ class RoomsConfig(Section):
     """Matrix room version of new rooms."""
     max_initial_members: int = Field(default=10_000, ge=1, le=10_000)
     """Most users that a request for a new room may name."""
+    max_initial_invites: int = Field(default=100, ge=1, le=1_000)
+    """Most people that a request of the Matrix API for a new room may invite."""
     max_message_bytes: int = Field(default=32_768, ge=1, le=60_000)
     """Largest content of a message, in bytes of UTF-8; an event as a whole has at most 65,536."""
     keep_deleted_days: float = Field(default=30.0, ge=0)
@@ -160,6 +162,10 @@ class PresenceConfig(Section):
     """Whether presence is kept and told at all."""
     offline_after_seconds: Seconds = 5.0
     """A user whose last connection closed is offline after so long."""
+    sync_grace_seconds: Seconds = 30.0
+    """A Matrix device counts as there for so long after a sync."""
+    idle_after_seconds: Seconds = 300.0
+    """Who is online with Matrix devices only and does nothing for so long is away."""
     max_room_members: Count = 250
     """Presence is told through rooms of up to so many members."""
 

@@ -1,8 +1,17 @@
-"""Table `presence`: when people were last here."""
+"""Table `presence`: when people were last here, and what they say of how they are."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from homeserver.storage.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRow:
+    """last_seen: milliseconds since the epoch."""
+
+    last_seen: int
+    status_msg: str | None
 
 
 async def save(db: Connection, seen: Mapping[int, tuple[str, int]]) -> None:
@@ -18,9 +27,38 @@ async def save(db: Connection, seen: Mapping[int, tuple[str, int]]) -> None:
     )
 
 
+async def save_messages(db: Connection, messages: Mapping[int, str | None], now_ms: int) -> None:
+    """What people say of how they are, by user number; who was never seen is seen now."""
+    await db.execute(
+        "INSERT INTO presence (user_nid, status, last_seen, status_msg)"
+        " SELECT user_nid, 'offline', $3, status_msg"
+        " FROM unnest($1::bigint[], $2::text[]) AS m (user_nid, status_msg)"
+        " ON CONFLICT (user_nid) DO UPDATE SET status_msg = excluded.status_msg",
+        list(messages),
+        list(messages.values()),
+        now_ms,
+    )
+
+
+async def messages(db: Connection, limit: int) -> dict[int, str]:
+    """What people say of how they are, by user number: who was here last comes last."""
+    rows = await db.fetch(
+        "SELECT user_nid, status_msg FROM presence WHERE status_msg IS NOT NULL"
+        " ORDER BY last_seen DESC LIMIT $1",
+        limit,
+    )
+    return {row["user_nid"]: row["status_msg"] for row in reversed(rows)}
+
+
+async def of_user(db: Connection, user_nid: int) -> PresenceRow | None:
+    """None for somebody who never was here."""
+    row = await db.fetchrow(
+        "SELECT last_seen, status_msg FROM presence WHERE user_nid = $1", user_nid
+    )
+    return None if row is None else PresenceRow(row["last_seen"], row["status_msg"])
+
+
 async def last_seen(db: Connection, user_nid: int) -> int | None:
     """Milliseconds since the epoch; None if never."""
-    seen: int | None = await db.fetchval(
-        "SELECT last_seen FROM presence WHERE user_nid = $1", user_nid
-    )
-    return seen
+    seen = await of_user(db, user_nid)
+    return None if seen is None else seen.last_seen

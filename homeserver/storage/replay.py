@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.events.stored import StoredEvent
-from homeserver.identifiers import EventID
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
-from homeserver.storage.receipts import ReadRow
+from homeserver.storage.receipts import JOINED, OF_THE_ROOM, READ_COLUMNS, ReadRow, read_row
 from homeserver.storage.relations import WITHDRAWN
 
 _EVENTS = f"""
@@ -110,35 +109,25 @@ async def events_of(
 async def reads(
     db: Connection, user_nid: int, *, after: int, upto: int, limit: int
 ) -> list[ReadRow]:
-    """The oldest read markers that moved in the rooms that a user is in, in that order."""
+    """The oldest read markers that moved in the rooms that a user is in, in that order: those of
+    the rooms themselves and not of their threads, of private ones only his own.
+    """
     rows = await db.fetch(
-        """
-        SELECT p.position, p.room_nid, r.uuid AS room_uuid, e.uuid AS message_uuid, e.event_id,
-            p.user_nid, u.uuid AS reader_uuid, p.ts
-        FROM receipts p JOIN memberships m ON m.room_nid = p.room_nid AND m.user_nid = $1
-            JOIN rooms r ON r.room_nid = p.room_nid JOIN users u ON u.user_nid = p.user_nid
-            JOIN events e ON e.event_nid = p.event_nid
-        WHERE p.position > $2 AND p.position <= $3 AND p.kind = 'read' AND m.membership = 'join'
+        f"""
+        SELECT {READ_COLUMNS} FROM receipts p
+            JOIN memberships o ON o.room_nid = p.room_nid AND o.user_nid = $1 {JOINED}
+        WHERE p.position > $2 AND p.position <= $3 AND p.kind <> 'delivered'
+            AND p.thread = ANY($5::text[]) AND (p.kind = 'read' OR p.user_nid = $1)
+            AND o.membership = 'join'
         ORDER BY p.position LIMIT $4
         """,
         user_nid,
         after,
         upto,
         limit,
+        list(OF_THE_ROOM),
     )
-    return [
-        ReadRow(
-            position=row["position"],
-            room_nid=row["room_nid"],
-            room_uuid=row["room_uuid"],
-            message_uuid=row["message_uuid"],
-            event_id=EventID(row["event_id"]),
-            reader_nid=row["user_nid"],
-            reader_uuid=row["reader_uuid"],
-            ts=row["ts"],
-        )
-        for row in rows
-    ]
+    return [read_row(row) for row in rows]
 
 
 async def withdrawn_relation(db: Connection, event_nid: int) -> RelationOf | None:

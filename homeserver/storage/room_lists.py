@@ -11,6 +11,7 @@ from uuid import UUID
 from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
+from homeserver.storage.receipts import LAST_MESSAGE
 from homeserver.storage.rooms import room_record
 from homeserver.storage.timeline import Span, span_columns
 
@@ -75,9 +76,14 @@ async def joined(
     rows = await db.fetch(
         f"""
         SELECT {_ROOM}, {_MEMBER_COUNT}, e.position, p.event_position AS read_position,
-            (SELECT read.uuid FROM events read WHERE read.event_nid = p.event_nid) AS last_read
+            (SELECT {LAST_MESSAGE} FROM events e WHERE e.event_nid = p.event_nid) AS last_read
         FROM memberships m JOIN rooms r USING (room_nid) JOIN events e USING (event_nid)
-        LEFT JOIN receipts p ON p.room_nid = m.room_nid AND p.user_nid = $1 AND p.kind = 'read'
+        LEFT JOIN LATERAL (
+            SELECT c.event_position, c.event_nid FROM receipts c
+            WHERE c.room_nid = m.room_nid AND c.user_nid = $1
+                AND c.kind IN ('read', 'private') AND c.thread IN ('', 'main')
+            ORDER BY c.event_position DESC LIMIT 1
+        ) p ON true
         WHERE m.user_nid = $1 AND m.membership = 'join' AND r.deleted_at IS NULL
             AND ($3::bigint IS NULL OR m.room_nid = $3)
         ORDER BY e.position DESC NULLS LAST LIMIT $2

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.events.stored import StoredEvent
+from homeserver.messages import thread_of
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
+from homeserver.storage.receipts import MAIN
 
 MAX_POSITION = 2**63 - 1
 MAX_VERSION = 2**31 - 1
@@ -211,20 +213,23 @@ async def receipts_of(db: Connection, message: StoredEvent, *, limit: int) -> li
     """How far other members than the sender have come who came as far as a message.
 
     A receipt stands for everything before it, so its time is the latest that it can have been.
+    Those of the thread of the message count, but not those of others.
     """
+    thread = thread_of(message.event)
     rows = await db.fetch(
         """
         SELECT c.user_nid, min(c.ts) AS delivered_at, min(c.ts) FILTER (WHERE c.kind = 'read')
             AS read_at
         FROM receipts c JOIN memberships m USING (room_nid, user_nid)
         WHERE c.room_nid = $1 AND c.event_position >= $2 AND c.user_nid <> $3
-            AND m.membership = 'join'
+            AND m.membership = 'join' AND c.kind <> 'private' AND c.thread = ANY($5::text[])
         GROUP BY c.user_nid ORDER BY c.user_nid LIMIT $4
         """,
         message.facts.room_nid,
         message.facts.position,
         message.facts.sender_nid,
         limit,
+        ["", MAIN if thread is None else thread],
     )
     return [ReceivedRow(row["user_nid"], row["delivered_at"], row["read_at"]) for row in rows]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from homeserver.clock import Clock
 from homeserver.events.stored import RoomRecord
 from homeserver.streams.people import Person
+from homeserver.streams.serials import Serials
 from homeserver.streams.tail import Committed, EventTail
 
 TICK_S = 0.5
@@ -14,6 +15,7 @@ REPEAT_S = 2.0
 """Who goes on writing is told of again, for clients that forget it by themselves."""
 
 MAX_WRITING = 50_000
+KEPT_CHANGES = 10_000
 
 Listener = Callable[[RoomRecord, Person, bool], None]
 """Where, who, and whether they write (True) or have stopped (False)."""
@@ -30,50 +32,95 @@ class _Writing:
 
 
 class TypingStream:
-    """People who are writing, until they stop, send, or are not heard of for the timeout."""
+    """People who are writing, until they stop, send, or are not heard of for the timeout.
+
+    timeout_s: for those who do not say another.
+    """
 
     def __init__(self, *, clock: Clock, timeout_s: float, tail: EventTail) -> None:
         self._clock = clock
         self._timeout_s = timeout_s
-        self._writing: dict[tuple[int, int], _Writing] = {}
+        self._rooms: dict[int, dict[int, _Writing]] = {}
+        self._count = 0
+        self._serials = Serials(kept=KEPT_CHANGES)
         self._listeners: list[Listener] = []
-        tail.subscribe(self._sent)
+        tail.subscribe(self._happened)
+
+    @property
+    def position(self) -> int:
+        """Grows whenever somebody starts or stops; begins anew with each process."""
+        return self._serials.position
+
+    def changed_since(self, position: int) -> set[int] | None:
+        """Rooms in which somebody started or stopped after a position. None: not known any more."""
+        return self._serials.since(position)
+
+    def writing_in(self, room_nid: int) -> list[Person]:
+        """Those who started first, first."""
+        return [each.person for each in self._rooms.get(room_nid, {}).values()]
 
     def subscribe(self, listener: Listener) -> None:
+        """Also told of who goes on writing; then the position has not changed."""
         self._listeners.append(listener)
 
-    def start(self, room: RoomRecord, person: Person) -> None:
+    def start(self, room: RoomRecord, person: Person, *, timeout_s: float | None = None) -> None:
         now = self._clock.monotonic()
-        key = room.room_nid, person.user_nid
-        before = self._writing.get(key)
-        if before is None and len(self._writing) >= MAX_WRITING:
+        before = self._rooms.get(room.room_nid, {}).get(person.user_nid)
+        if before is None and self._count >= MAX_WRITING:
             return
         tell = before is None or now - before.told_at >= REPEAT_S
         told_at = now if before is None or tell else before.told_at
-        self._writing[key] = _Writing(room, person, now + self._timeout_s, told_at)
+        ends_at = now + (self._timeout_s if timeout_s is None else timeout_s)
+        writing = _Writing(room, person, ends_at, told_at)
+        self._rooms.setdefault(room.room_nid, {})[person.user_nid] = writing
+        if before is None:
+            self._count += 1
+            self._serials.changed((room.room_nid,))
         if tell:
             self._tell(room, person, writing=True)
 
     def stop(self, room_nid: int, user_nid: int) -> None:
-        writing = self._writing.pop((room_nid, user_nid), None)
-        if writing is not None:
-            self._tell(writing.room, writing.person, writing=False)
+        room = self._rooms.get(room_nid, {})
+        writing = room.pop(user_nid, None)
+        if writing is None:
+            return
+        if not room:
+            del self._rooms[room_nid]
+        self._count -= 1
+        self._serials.changed((room_nid,))
+        self._tell(writing.room, writing.person, writing=False)
 
     async def run(self) -> None:
         """Ends what has timed out, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock.monotonic()
-            ended = [key for key, each in self._writing.items() if each.ends_at <= now]
+            ended = [
+                (room_nid, user_nid)
+                for room_nid, room in self._rooms.items()
+                for user_nid, each in room.items()
+                if each.ends_at <= now
+            ]
             for room_nid, user_nid in ended:
                 self.stop(room_nid, user_nid)
 
-    def _sent(self, batch: Sequence[Committed]) -> None:
-        """Whoever has sent has stopped writing."""
-        if not self._writing:
+    def _happened(self, batch: Sequence[Committed]) -> None:
+        """Whoever has sent has stopped writing, and so has who is no member any more."""
+        if not self._rooms:
             return
         for committed in batch:
-            self.stop(committed.room.room_nid, committed.sender.user_nid)
+            room_nid = committed.room.room_nid
+            if room_nid not in self._rooms:
+                continue
+            self.stop(room_nid, committed.sender.user_nid)
+            if committed.prev_membership == "join":
+                self._stop_subject(room_nid, committed.stored.event.state_key)
+
+    def _stop_subject(self, room_nid: int, user_id: str | None) -> None:
+        """Whoever a membership is about; also who only changes their name, for they act, too."""
+        for person in self.writing_in(room_nid):
+            if person.user_id == user_id:
+                self.stop(room_nid, person.user_nid)
 
     def _tell(self, room: RoomRecord, person: Person, *, writing: bool) -> None:
         for listener in self._listeners:

@@ -5,3 +5,8 @@
 ALTER TABLE receipts ADD COLUMN thread text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE receipts DROP CONSTRAINT receipts_pkey;
 ALTER TABLE receipts ADD PRIMARY KEY (room_nid, user_nid, kind, thread);
+
+-- Nobody follows markers of delivery.
+DROP INDEX receipts_position;
+CREATE INDEX receipts_position ON receipts (position) WHERE kind <> 'delivered';
+CREATE INDEX receipts_room ON receipts (room_nid, position) WHERE kind <> 'delivered';

@@ -117,6 +117,8 @@ class Mark:
     reader_nid: int
     reader_uuid: UUID
     ts: int
+    is_private: bool = False
+    is_of_room: bool = True
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from homeserver.errors import NotAllowed, NotFound, Unavailable
 from homeserver.storage import database as database_module
 from homeserver.storage.database import OutcomeUnknown
-from homeserver.streams import receipts
+from homeserver.streams import gathering, receipts
 from homeserver.streams.receipts import Mark
 from tests.support.engine import another_process, fetch
 
@@ -115,7 +115,7 @@ class TestManyAtOnce:
         assert engine.core.streams.receipts.position == 1
 
     async def test_more_than_go_into_one_transaction(self, engine, monkeypatch):
-        monkeypatch.setattr(receipts, "MAX_BATCH", 3)
+        monkeypatch.setattr(gathering, "MAX_BATCH", 3)
         people = await engine.people("alice", *(f"user{n}" for n in range(10)))
         room = await engine.group(*people)
         sent = await engine.says(people[0], room, "hello")
