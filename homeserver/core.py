@@ -24,6 +24,7 @@ from homeserver.delivery.search_index import search_index
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
+from homeserver.room_actions import RoomActions, build_room_actions
 from homeserver.rooms.admitter import Admitter
 from homeserver.rooms.committer import Committer
 from homeserver.rooms.heads import Heads
@@ -83,6 +84,7 @@ class Actions:
     membership: Membership
     room_settings: RoomSettings
     aliases: Aliases
+    rooms: RoomActions
     receipts: Receipts
     typing: Typing
     presence: Presence
@@ -323,6 +325,15 @@ def _build_actions(
             clock=clock,
         ),
         aliases=aliases,
+        rooms=build_room_actions(
+            config=config,
+            server_name=server_name,
+            database=database,
+            writer=writer,
+            lookups=lookups,
+            people=streams.people,
+            aliases=aliases,
+        ),
         receipts=Receipts(
             database=database,
             writer=streams.receipt_writer,

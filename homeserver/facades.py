@@ -140,6 +140,13 @@ def _services(
 def _matrix_services(config: Config, core: Core, native: NativeServices) -> MatrixServices:
     return MatrixServices(
         send_event=core.actions.send_event,
+        set_state=core.actions.rooms.set_state,
+        create_by_preset=core.actions.rooms.create,
+        joining=core.actions.rooms.joining,
+        inviting=core.actions.rooms.inviting,
+        leaving=core.actions.rooms.leaving,
+        moderation=core.actions.rooms.moderation,
+        aliases=core.actions.aliases,
         registration=native.registration,
         tokens=native.tokens,
         config=config,

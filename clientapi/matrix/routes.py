@@ -5,7 +5,20 @@ from itertools import chain
 
 from aiohttp import web
 
-from clientapi.matrix import registration, room_send, versions, whoami
+from clientapi.matrix import (
+    banning,
+    create_room,
+    inviting,
+    joining,
+    kicking,
+    knocking,
+    leaving,
+    registration,
+    room_send,
+    room_state,
+    versions,
+    whoami,
+)
 from clientapi.matrix.dialect import PREFIXES, preflight
 from clientapi.matrix.endpoint import Callers, Route, answer
 from clientapi.matrix.errors import unrecognized
@@ -17,8 +30,16 @@ from clientapi.middleware import ROUTE
 def routes(services: MatrixServices) -> Iterator[Route]:
     """Every endpoint, a module for each OpenAPI file of the specification."""
     return chain(
+        banning.routes(services),
+        create_room.routes(services),
+        inviting.routes(services),
+        joining.routes(services),
+        kicking.routes(services),
+        knocking.routes(services),
+        leaving.routes(services),
         registration.routes(services),
         room_send.routes(services),
+        room_state.routes(services),
         versions.routes(services),
         whoami.routes(services),
     )

@@ -3,7 +3,8 @@
 Source: C-S API v1.19 "Room aliases".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from homeserver.actions.lookups import (
@@ -15,7 +16,7 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.members import Members
-from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from homeserver.errors import AliasTaken, BadAlias, InvalidInput, NotAllowed, NotFound
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomAlias, ServerName, parse_room_alias, server_of
@@ -58,17 +59,23 @@ class Aliases:
             raise InvalidInput(f"Aliases of this server end in :{self._server_name}.")
         return alias
 
+    def named(self, name: str) -> RoomAlias:
+        """The alias of this server with a name, which has no sigil. Raises InvalidInput."""
+        if not name or ":" in name or any(character.isspace() for character in name):
+            raise InvalidInput(f"{name!r} cannot be the name of a room alias.", field="alias")
+        return parse_room_alias(f"#{name}:{self._server_name}")
+
     async def resolve(self, text: str) -> RoomRecord:
         """Raises NotFound for a name that no room has."""
         async with self._database.connection() as db:
             room_nid = await aliases.room_of(db, self.local(text))
         room = None if room_nid is None else await self._rooms.by_nid(room_nid)
         if room is None or room.deleted_at is not None:
-            raise NotFound(f"No room is called {text}.", kind="room")
+            raise NotFound(f"No room is called {text}.", kind="alias")
         return room
 
     async def add(self, by: Requester, room_uuid: UUID, text: str) -> RoomAlias:
-        """Gives a room a further name. Raises Conflict for a name that is taken."""
+        """Gives a room a further name. Raises AliasTaken for a name that is taken."""
         alias = self.local(text)
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
@@ -90,15 +97,38 @@ class Aliases:
                 await delete(db)
 
     def claim(self, alias: RoomAlias | None, room: RoomRecord, by: Requester) -> AlsoWrite:
-        """The row of an alias, for the transaction that makes the room. Raises Conflict there."""
+        """The row of an alias, for the transaction that makes the room. Raises AliasTaken there."""
 
         async def write(db: Connection) -> None:
             if alias is not None and not await aliases.insert(
                 db, alias, room.room_nid, by.user_nid
             ):
-                raise Conflict(f"The name {alias} is taken.")
+                raise AliasTaken(f"The name {alias} is taken.")
 
         return write
+
+    async def check_shown(self, by: Requester, room_uuid: UUID, content: Mapping[str, Any]) -> None:
+        """Names that a room is to show, and does not show yet: they must lead to it.
+
+        Raises InvalidInput for what is no alias, BadAlias, NotFound for a room one is not in.
+        """
+        room = await self._lookups.room(room_uuid)
+        shown: set[str] = set()
+
+        def compose(head: RoomHead) -> Sequence[Draft]:
+            require_member(head, room, by)
+            current = head.event((CANONICAL, ""))
+            shown.update(() if current is None else _readable_names(current.content))
+            return ()
+
+        needs = (member_key(by.user_id), (CANONICAL, ""))
+        await self._writer.append(room, Append(compose=compose, needs=needs))
+        fresh = [parse_room_alias(name) for name in _names(content) if name not in shown]
+        async with self._database.connection() as db:
+            leading = await aliases.of_room_among(db, room.room_nid, fresh)
+        for alias in fresh:
+            if alias not in leading:
+                raise BadAlias(f"The alias {alias} does not point to this room.")
 
     async def _check_may_remove(self, by: Requester, room: RoomRecord, alias: RoomAlias) -> None:
         async with self._database.connection() as db:
@@ -137,3 +167,24 @@ class Aliases:
 
         request = Append(compose=compose, needs=((CANONICAL, ""),), also=delete)
         return bool(await self._writer.append(room, request))
+
+
+def _names(content: Mapping[str, Any]) -> Iterator[str]:
+    """`alias` and `alt_aliases` of m.room.canonical_alias. Raises InvalidInput."""
+    alias, alternatives = content.get("alias"), content.get("alt_aliases", [])
+    if not isinstance(alias, str | None) or not isinstance(alternatives, list):
+        raise InvalidInput("alias is a room alias, alt_aliases is a list of them.", field="alias")
+    if alias:
+        yield alias
+    for name in alternatives:
+        if not isinstance(name, str):
+            raise InvalidInput("alt_aliases is a list of room aliases.", field="alt_aliases")
+        yield name
+
+
+def _readable_names(content: Mapping[str, Any]) -> list[str]:
+    """Those that a room shows now, whoever wrote them."""
+    try:
+        return [*_names(content)]
+    except InvalidInput:
+        return []

@@ -4,7 +4,7 @@ Source: C-S API v1.19 `createRoom`: order of the events, presets, power levels.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -203,7 +203,8 @@ def _first_drafts(
     peer: Person | None,
 ) -> list[Draft]:
     """`createRoom`: creator's join, power levels, alias, preset, name, topic."""
-    states: list[_State] = [("m.room.power_levels", _power_levels(creator, version, peer))]
+    admins = [one.user_id for one in (creator, peer) if one is not None]
+    states: list[_State] = [("m.room.power_levels", default_levels(version, admins))]
     if alias is not None:
         states.append(("m.room.canonical_alias", {"alias": alias}))
     states += [
@@ -223,12 +224,10 @@ def _first_drafts(
     return [join, *(state_draft(room_id, me, kind, content) for kind, content in states)]
 
 
-def _power_levels(creator: Person, version: RoomVersion, peer: Person | None) -> dict[str, Any]:
+def default_levels(version: RoomVersion, admins: Iterable[UserID]) -> dict[str, Any]:
     """`createRoom` "power_level_content_override": the defaults, and who is admin."""
-    admins = [creator] if peer is None else [creator, peer]
-    users = {} if version.privileged_creators else {one.user_id: ADMIN_LEVEL for one in admins}
     return {
-        "users": users,
+        "users": {} if version.privileged_creators else dict.fromkeys(admins, ADMIN_LEVEL),
         "users_default": 0,
         "events": {
             "m.room.power_levels": 100,

@@ -111,7 +111,9 @@ def levels_of(head: RoomHead) -> PowerLevels:
 
 def member_content(person: Person, membership: str) -> dict[str, str]:
     """Content of a membership event with the profile that others show."""
-    content = {"membership": membership, "displayname": person.name}
+    content = {"membership": membership}
+    if person.has_name:
+        content["displayname"] = person.name
     # C-S API v1.19 "m.room.member": avatar_url is an mxc URI.
     if person.avatar_url is not None and person.avatar_url.startswith("mxc://"):
         content["avatar_url"] = person.avatar_url

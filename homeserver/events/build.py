@@ -37,6 +37,8 @@ class Draft:
     content: Mapping[str, Any]
     state_key: str | None = None
     redacts: EventID | None = None
+    origin_server_ts: int | None = None
+    """Milliseconds since the epoch; None: when the room gives it its place."""
 
 
 def complete(

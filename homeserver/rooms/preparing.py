@@ -134,7 +134,7 @@ class Preparing:
             prev_events=[each.event_id for each in previous],
             auth_events=[each.event_id for each in auth],
             depth=head.depth + 1,
-            origin_server_ts=self._clock.now_ms(),
+            origin_server_ts=self._now_ms(draft),
             server_name=self._server_name,
             key=self._key,
             new_event_id=self._new_event_id,
@@ -194,6 +194,10 @@ class Preparing:
                     facts.room_nid, member.user_nid, membership_of(event), facts.event_nid
                 )
             )
+
+    def _now_ms(self, draft: Draft) -> int:
+        at_ms = draft.origin_server_ts
+        return self._clock.now_ms() if at_ms is None else at_ms
 
     def _person(self, user_id: UserID) -> Person:
         person = self._people.peek_user_id(user_id)

@@ -1,5 +1,7 @@
 """Table `room_aliases`: local names of rooms."""
 
+from collections.abc import Collection
+
 from homeserver.identifiers import RoomAlias
 from homeserver.storage.database import Connection
 
@@ -35,6 +37,18 @@ async def of_room(db: Connection, room_nid: int) -> list[RoomAlias]:
         "SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY alias", room_nid
     )
     return [RoomAlias(row["alias"]) for row in rows]
+
+
+async def of_room_among(
+    db: Connection, room_nid: int, names: Collection[RoomAlias]
+) -> frozenset[RoomAlias]:
+    """Those of the aliases that lead to the room."""
+    rows = await db.fetch(
+        "SELECT alias FROM room_aliases WHERE alias = ANY($2::text[]) AND room_nid = $1",
+        room_nid,
+        list(names),
+    )
+    return frozenset(RoomAlias(row["alias"]) for row in rows)
 
 
 async def delete(db: Connection, alias: RoomAlias) -> None:

@@ -1,6 +1,6 @@
 """Table `memberships`, read: who is in which room now. `room_state` writes it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -50,6 +50,29 @@ async def local_of_room(
         limit,
     )
     return [UserID(row["user_id"]) for row in rows]
+
+
+async def joined_among(db: Connection, room_nid: int, user_ids: Sequence[UserID]) -> list[UserID]:
+    """Those of the users who are in the room."""
+    rows = await db.fetch(
+        "SELECT u.user_id FROM users u JOIN memberships m USING (user_nid)"
+        " WHERE u.user_id = ANY($2::text[]) AND m.room_nid = $1 AND m.membership = 'join'",
+        room_nid,
+        list(user_ids),
+    )
+    return [UserID(row["user_id"]) for row in rows]
+
+
+async def is_in_one_of(db: Connection, user_nid: int, room_uuids: Collection[UUID]) -> bool:
+    """Whether the user is in some of the rooms."""
+    found: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM rooms r JOIN memberships m USING (room_nid)"
+        " WHERE r.uuid = ANY($2::uuid[]) AND r.deleted_at IS NULL"
+        " AND m.user_nid = $1 AND m.membership = 'join')",
+        user_nid,
+        list(room_uuids),
+    )
+    return found
 
 
 async def uuids_of_room(

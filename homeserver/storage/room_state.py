@@ -148,13 +148,23 @@ async def apply(db: Connection, changes: Sequence[StateChange]) -> None:
 
 
 async def set_memberships(db: Connection, changes: Iterable[MembershipChange]) -> None:
-    """Writes current memberships; the last change of a user in a room wins."""
+    """Writes current memberships; the last change of a user in a room wins. Who comes back to a
+    room, or may, has not forgotten it (any more).
+    """
     last = {(change.room_nid, change.user_nid): change for change in changes}
     gone = [key for key, change in last.items() if change.event_nid is None]
     kept = [change for change in last.values() if change.event_nid is not None]
     await db.execute(
-        "INSERT INTO memberships (room_nid, user_nid, event_nid, membership)"
+        "WITH changed AS ("
         " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])"
+        " AS c (room_nid, user_nid, event_nid, membership)"
+        "), remembered AS ("
+        " DELETE FROM forgotten_rooms f USING changed c"
+        " WHERE f.user_nid = c.user_nid AND f.room_nid = c.room_nid"
+        " AND c.membership IN ('join', 'invite', 'knock')"
+        ")"
+        " INSERT INTO memberships (room_nid, user_nid, event_nid, membership)"
+        " SELECT room_nid, user_nid, event_nid, membership FROM changed"
         " ON CONFLICT (room_nid, user_nid) DO UPDATE"
         " SET membership = excluded.membership, event_nid = excluded.event_nid",
         [change.room_nid for change in kept],

@@ -21,13 +21,17 @@ Fetch = Callable[[Connection], Awaitable[Iterable[UserRecord]]]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who someone is to others. `name` is never empty: without a display name, the localpart."""
+    """Who someone is to others. `name` is never empty: without a display name, the localpart.
+
+    has_name: whether it is a name that somebody gave.
+    """
 
     user_nid: int
     user_id: UserID
     uuid: UUID
     name: str
     avatar_url: str | None
+    has_name: bool = True
 
 
 class People:
@@ -166,4 +170,5 @@ def person_of(record: UserRecord) -> Person:
         uuid=record.uuid,
         name=record.display_name or localpart_of(record.user_id),
         avatar_url=record.avatar_url,
+        has_name=bool(record.display_name),
     )

@@ -1,0 +1,81 @@
+"""The writes about rooms as the Matrix client-server API has them, wired."""
+
+from dataclasses import dataclass
+
+from homeserver.actions.aliases import Aliases
+from homeserver.actions.create_by_preset import CreateByPreset
+from homeserver.actions.inviting import Inviting
+from homeserver.actions.joining import Joining
+from homeserver.actions.leaving import Leaving
+from homeserver.actions.lookups import Lookups
+from homeserver.actions.member_events import MemberEvents
+from homeserver.actions.moderation import Moderation
+from homeserver.actions.set_state import SetState
+from homeserver.config import Config
+from homeserver.identifiers import ServerName
+from homeserver.rooms.writer import RoomWriter
+from homeserver.storage.database import Database
+from homeserver.streams.people import People
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomActions:
+    """Whatever one may do to a room or in it."""
+
+    create: CreateByPreset
+    joining: Joining
+    inviting: Inviting
+    leaving: Leaving
+    moderation: Moderation
+    set_state: SetState
+
+
+def build_room_actions(
+    *,
+    config: Config,
+    server_name: ServerName,
+    database: Database,
+    writer: RoomWriter,
+    lookups: Lookups,
+    people: People,
+    aliases: Aliases,
+) -> RoomActions:
+    """Builds every object once, by name."""
+    member_events = MemberEvents(writer=writer)
+    joining = Joining(
+        database=database,
+        member_events=member_events,
+        lookups=lookups,
+        people=people,
+        server_name=server_name,
+    )
+    inviting = Inviting(
+        database=database, member_events=member_events, lookups=lookups, server_name=server_name
+    )
+    leaving = Leaving(
+        database=database, member_events=member_events, lookups=lookups, people=people
+    )
+    moderation = Moderation(member_events=member_events, lookups=lookups, people=people)
+    return RoomActions(
+        create=CreateByPreset(
+            writer=writer,
+            people=people,
+            inviting=inviting,
+            aliases=aliases,
+            default_version=config.rooms.default_version,
+            max_invites=config.rooms.max_initial_invites,
+        ),
+        joining=joining,
+        inviting=inviting,
+        leaving=leaving,
+        moderation=moderation,
+        set_state=SetState(
+            writer=writer,
+            lookups=lookups,
+            aliases=aliases,
+            joining=joining,
+            inviting=inviting,
+            leaving=leaving,
+            moderation=moderation,
+        ),
+    )
