@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from asyncpg import Record
+
 from homeserver.events.event import Event
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import StateKey
@@ -55,15 +57,31 @@ async def intervals(
     )
     found: dict[int, list[StateInterval]] = {}
     for row in rows:
-        stored = stored_event(row)
-        interval = StateInterval(
-            room_nid=row["room_nid"],
-            since=row["since_version"],
-            until=row["until_version"],
-            event=stored.event,
-            position=stored.facts.position,
-        )
-        found.setdefault(interval.room_nid, []).append(interval)
+        found.setdefault(row["room_nid"], []).append(_interval(row))
+    return found
+
+
+async def histories(
+    db: Connection, room_nids: Collection[int], keys: Sequence[StateKey]
+) -> dict[tuple[int, StateKey], list[StateInterval]]:
+    """The same for several entries of each room."""
+    rows = await db.fetch(
+        f"SELECT {COLUMNS}, s.type AS state_type, s.state_key AS entry_key, s.since_version,"
+        " s.until_version"
+        " FROM unnest($1::bigint[]) AS o (room_nid)"
+        " CROSS JOIN unnest($2::text[], $3::text[]) AS k (type, state_key)"
+        " JOIN room_state s ON s.room_nid = o.room_nid AND s.type = k.type"
+        " AND s.state_key = k.state_key"
+        " JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid"
+        " ORDER BY s.since_version",
+        list(room_nids),
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    found: dict[tuple[int, StateKey], list[StateInterval]] = {}
+    for row in rows:
+        key = row["state_type"], row["entry_key"]
+        found.setdefault((row["room_nid"], key), []).append(_interval(row))
     return found
 
 
@@ -87,3 +105,14 @@ async def fork_entries(
         )
         for row in rows
     }
+
+
+def _interval(row: Record) -> StateInterval:
+    stored = stored_event(row)
+    return StateInterval(
+        room_nid=row["room_nid"],
+        since=row["since_version"],
+        until=row["until_version"],
+        event=stored.event,
+        position=stored.facts.position,
+    )

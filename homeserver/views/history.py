@@ -41,7 +41,8 @@ class ReadableRoom:
     """One room as one reader may see it.
 
     is_member: whether he is joined now. joined_at: position of the join that lasts until now; None
-    where he is not joined, or the join came with the room's state.
+    where he is not joined, or the join came with the room's state. changes: positions of the
+    events that set the visibility or his membership: they may be seen by what they set, too.
     """
 
     room_nid: int
@@ -52,13 +53,52 @@ class ReadableRoom:
     visibility: Intervals
     membership: Intervals
     history: ReaderHistory
+    changes: tuple[int, ...]
+
+    @property
+    def was_member(self) -> bool:
+        """Whether he is joined now or was at any time."""
+        return any(membership == "join" for _, membership in self.membership)
+
+    def membership_at(self, stored: StoredEvent) -> str | None:
+        """His membership after the event; None on a fork, which has its own state."""
+        own = membership_set_by(stored.event, self.reader)
+        if own is None:
+            version = stored.facts.state_version
+            if version is None or stored.facts.fork_nid is not None:
+                return None
+            own = _value_at(self.membership, version)
+        return own or "leave"
+
+    def shows(self, stored: StoredEvent) -> bool:
+        """Whether he may see the event, which is on no fork; state that came with the room is
+        for its members."""
+        if stored.facts.state_version is None:
+            return self.was_member
+        return self.history.may_see(
+            stored.facts.state_version,
+            visibility_set=visibility_set_by(stored.event),
+            membership_set=membership_set_by(stored.event, self.reader),
+        )
 
 
 async def of_room(db: Connection, room_nid: int, reader: UserID) -> ReadableRoom:
-    """Two queries."""
-    visibility = await state_history.intervals(db, [room_nid], VISIBILITY_KEY)
-    membership = await state_history.intervals(db, [room_nid], (MEMBER_TYPE, reader))
-    return readable(room_nid, reader, visibility.get(room_nid, ()), membership.get(room_nid, ()))
+    """One query."""
+    return (await of_all(db, reader, [room_nid]))[room_nid]
+
+
+async def of_all(
+    db: Connection, reader: UserID, room_nids: Collection[int]
+) -> dict[int, ReadableRoom]:
+    """Every one of the rooms. One query."""
+    own_key = MEMBER_TYPE, reader
+    found = await state_history.histories(db, room_nids, [VISIBILITY_KEY, own_key])
+    return {
+        nid: readable(
+            nid, reader, found.get((nid, VISIBILITY_KEY), ()), found.get((nid, own_key), ())
+        )
+        for nid in room_nids
+    }
 
 
 async def of_rooms(
@@ -100,23 +140,27 @@ def readable(room_nid: int, reader: UserID, visibility: Rows, membership: Rows) 
         visibility=of_room,
         membership=of_reader,
         history=history,
+        changes=tuple(
+            row.position for row in (*visibility, *membership) if row.position is not None
+        ),
     )
 
 
 async def visible_only(
-    db: Connection, room: ReadableRoom, messages: Sequence[StoredEvent]
+    db: Connection, room: ReadableRoom, events: Sequence[StoredEvent]
 ) -> list[StoredEvent]:
-    """Those of the messages that the reader may see. One query, if any stands on a fork."""
-    forks = [nid for each in messages if (nid := each.facts.fork_nid) is not None]
+    """Those of the events that the reader may see. One query, if any stands on a fork."""
+    forks = [nid for each in events if (nid := each.facts.fork_nid) is not None]
     keys = VISIBILITY_KEY, (MEMBER_TYPE, room.reader)
     entries = await state_history.fork_entries(db, forks, keys) if forks else {}
-    return [each for each in messages if _may_see(room, each.facts, entries)]
+    return [each for each in events if _may_see(room, each, entries)]
 
 
-def _may_see(room: ReadableRoom, facts: LocalFacts, entries: ForkEntries) -> bool:
+def _may_see(room: ReadableRoom, stored: StoredEvent, entries: ForkEntries) -> bool:
+    facts = stored.facts
     assert facts.state_version is not None
     if facts.fork_nid is None:
-        return room.history.may_see(facts.state_version)
+        return room.shows(stored)
     visibility = _on_fork(entries, facts, VISIBILITY_KEY, room.visibility, visibility_set_by)
     membership = _on_fork(
         entries,
@@ -125,11 +169,13 @@ def _may_see(room: ReadableRoom, facts: LocalFacts, entries: ForkEntries) -> boo
         room.membership,
         lambda event: membership_set_by(event, room.reader),
     )
+    visibility_set = visibility_set_by(stored.event)
+    membership_set = membership_set_by(stored.event, room.reader)
     return may_see(
         visibility_before=visibility,
-        visibility_after=visibility,
+        visibility_after=visibility if visibility_set is None else visibility_set,
         membership_before=membership,
-        membership_after=membership,
+        membership_after=membership if membership_set is None else membership_set,
         member_later=room.history.joins_after(facts.state_version),
     )
 
