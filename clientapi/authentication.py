@@ -12,8 +12,9 @@ from uuid import UUID
 
 from homeserver.access_tokens import AccessTokens, Claims
 from homeserver.actions.sightings import Sightings
+from homeserver.actions.tokens import Tokens
 from homeserver.clock import Clock
-from homeserver.errors import NotAuthenticated
+from homeserver.errors import AccountLocked, NotAuthenticated
 from homeserver.events import base64
 from homeserver.requester import Requester
 from homeserver.streams.bus import Bus
@@ -95,6 +96,7 @@ class Authenticator:
         self,
         *,
         access_tokens: AccessTokens,
+        tokens: Tokens,
         sessions: Sessions,
         sightings: Sightings,
         bus: Bus,
@@ -104,6 +106,7 @@ class Authenticator:
         max_remembered: int = 50_000,
     ) -> None:
         self._access_tokens = access_tokens
+        self._confirm = tokens.confirm
         self._sessions = sessions
         self._sightings = sightings
         self._clock = clock
@@ -115,18 +118,24 @@ class Authenticator:
         bus.subscribe("session-revoked", self._forget)
         bus.subscribe("account-changed", self._forget)
 
-    async def authenticate(self, token: str, *, address: str | None = None) -> Requester:
+    async def authenticate(
+        self, token: str, *, address: str | None = None, even_locked: bool = False
+    ) -> Requester:
         """Who asks with an access token.
 
         address: the client's, for the list of sessions.
-        Raises NotAuthenticated; Unavailable when the session must be looked up and cannot be.
+        even_locked: whether somebody whose account is locked may do what he asks for.
+        Raises NotAuthenticated, AccountLocked, TokenExpired; Unavailable when the session must be
+        looked up and cannot be.
         """
         key = _key(token)
         known = self._tokens.find(key)
         if known is not None and self._clock.now_ms() < known.until_ms:
             requester = known.requester
         else:
-            requester = await self._look_up(token, key)
+            requester = await self._look_up(token, key, is_new=known is None)
+        if requester.is_locked and not even_locked:
+            raise AccountLocked("This account has been locked.")
         self._sightings.note(requester.session_nid, address)
         return requester
 
@@ -151,7 +160,7 @@ class Authenticator:
         self._changes += 1
         self._tokens.clear()
 
-    async def _look_up(self, token: str, key: bytes) -> Requester:
+    async def _look_up(self, token: str, key: bytes, *, is_new: bool) -> Requester:
         """What changed while the session was looked up may not be remembered."""
         claims = self._read(token)
         changes = self._changes
@@ -159,6 +168,8 @@ class Authenticator:
         if requester is None:
             self._tokens.take(key)
             raise NotAuthenticated(_ENDED)
+        if is_new:
+            await self._confirm(claims)
         if changes == self._changes:
             now_ms = self._clock.now_ms()
             until_ms = min(now_ms + _RECHECK_MS, requester.expires_at_ms)

@@ -1,7 +1,8 @@
 """Access tokens: signed claims about who logged in where, readable without the database.
 
 JSON Web Tokens (RFC 7519) signed with HS256. A token is good while it has not expired *and* its
-session exists; only the first can be seen here.
+session exists; only the first can be seen here. A client that cannot refresh gets one that does not
+expire: its session alone decides.
 """
 
 from dataclasses import dataclass
@@ -10,20 +11,25 @@ from uuid import UUID
 import jwt
 
 from homeserver.clock import Clock
-from homeserver.errors import NotAuthenticated
+from homeserver.errors import NotAuthenticated, TokenExpired
 from homeserver.identifiers import ServerName
 
 _ALGORITHM = "HS256"
-_REQUIRED_CLAIMS = ["sub", "sid", "iat", "exp", "iss"]
+_REQUIRED_CLAIMS = ["sub", "sid", "iat", "iss"]
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. `sub` is the user's UUID, `sid` the session's."""
+    """What a token says. `sub` is the user's UUID, `sid` the session's.
+
+    expires_at_ms None: it does not expire. generation: how often the session's tokens had been
+    replaced when this one was issued.
+    """
 
     user_uuid: UUID
     session_uuid: UUID
-    expires_at_ms: int
+    expires_at_ms: int | None
+    generation: int = 0
 
 
 class AccessTokens:
@@ -39,13 +45,16 @@ class AccessTokens:
 
     def issue(self, claims: Claims) -> str:
         """Expiry is rounded down to seconds: RFC 7519 "NumericDate"."""
-        payload = {
+        payload: dict[str, str | int] = {
             "iss": self._server_name,
             "sub": str(claims.user_uuid),
             "sid": str(claims.session_uuid),
             "iat": self._clock.now_ms() // 1000,
-            "exp": claims.expires_at_ms // 1000,
         }
+        if claims.expires_at_ms is not None:
+            payload["exp"] = claims.expires_at_ms // 1000
+        if claims.generation:
+            payload["gen"] = claims.generation
         return jwt.encode(payload, self._secret, algorithm=_ALGORITHM)
 
     def expiry_ms(self, lifetime_s: int | None = None) -> int:
@@ -55,11 +64,12 @@ class AccessTokens:
 
     def read(self, token: str) -> Claims:
         """What a token says, if this server signed it and it has not expired.
-        Raises NotAuthenticated.
+        Raises NotAuthenticated, TokenExpired.
         """
         claims = self._verified(token)
-        if claims.expires_at_ms <= self._clock.now_ms():
-            raise NotAuthenticated("The access token has expired.")
+        ends = claims.expires_at_ms
+        if ends is not None and ends <= self._clock.now_ms():
+            raise TokenExpired("The access token has expired.")
         return claims
 
     def _verified(self, token: str) -> Claims:
@@ -80,7 +90,8 @@ class AccessTokens:
             return Claims(
                 user_uuid=UUID(payload["sub"]),
                 session_uuid=UUID(payload["sid"]),
-                expires_at_ms=int(payload["exp"]) * 1000,
+                expires_at_ms=int(payload["exp"]) * 1000 if "exp" in payload else None,
+                generation=int(payload.get("gen", 0)),
             )
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError):
             raise NotAuthenticated("The access token is not valid.") from None

@@ -1,5 +1,6 @@
 """Everything about accounts, built once: for the server and for the command line."""
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ def build_accounts(
     """announce: tells listeners of a topic, as `Bus.announce` does.
     status_of: the presence of a user, by user_nid.
     """
+    lifetime_ms = settings.refresh_token_ttl_days * _MS_OF_A_DAY
     access_tokens = AccessTokens(
         secret=jwt_secret,
         server_name=server_name,
@@ -66,7 +68,8 @@ def build_accounts(
         announce=announce,
         clock=clock,
         random_bytes=random_bytes,
-        refresh_ttl_ms=settings.refresh_token_ttl_days * _MS_OF_A_DAY,
+        refresh_key=hmac.digest(jwt_secret, b"refresh tokens", "sha256"),
+        refresh_ttl_ms=lifetime_ms,
     )
     registration = Registration(
         database=database,
@@ -77,7 +80,7 @@ def build_accounts(
         clock=clock,
         random_bytes=random_bytes,
     )
-    sightings = Sightings(database=database, clock=clock)
+    sightings = Sightings(database=database, clock=clock, lifetime_ms=lifetime_ms)
     return Accounts(
         access_tokens=access_tokens,
         passwords=passwords,

@@ -72,6 +72,7 @@ def build_facades(
     rate_limits = RateLimits(settings=config.rate_limits, clock=clock)
     authenticator = Authenticator(
         access_tokens=accounts.access_tokens,
+        tokens=accounts.tokens,
         sessions=accounts.sessions,
         sightings=accounts.sightings,
         bus=bus,

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from homeserver.config import AuthConfig
-from homeserver.errors import InvalidInput, Unavailable
+from homeserver.errors import InvalidInput, Unavailable, WeakPassword
 from homeserver.readable_secrets import readable_secret
 
 MAX_PASSWORD_BYTES = 1024
@@ -71,7 +71,7 @@ class Passwords:
     def _checked(self, password: str, field: str) -> bytes:
         prepared = _prepared(password)
         if len(password) < self._min_chars:
-            raise InvalidInput(
+            raise WeakPassword(
                 f"The password is too short: use at least {self._min_chars} characters.",
                 field=field,
             )

@@ -172,7 +172,7 @@ class Connections:
         except Unavailable:
             log.warning("session_not_rechecked", session=str(by.session_uuid))
             return
-        if requester is None:
+        if requester is None or requester.is_locked:
             self._revoke(connection)
         else:
             connection.by = requester

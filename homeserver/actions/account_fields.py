@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from homeserver.errors import InvalidIdentifier, InvalidInput
+from homeserver.errors import InvalidIdentifier, InvalidInput, InvalidUsername
 from homeserver.identifiers import (
     MAX_IDENTIFIER_BYTES,
     ServerName,
@@ -78,7 +78,7 @@ def chosen_user_id(username: str, server_name: ServerName) -> UserID:
     try:
         return parse_new_user_id(username.strip().lower(), server_name)
     except InvalidIdentifier as error:
-        raise InvalidInput(
+        raise InvalidUsername(
             "A username has letters a-z, digits and the characters . _ = / + - only, and is not "
             "longer than a user ID may be.",
             field="username",

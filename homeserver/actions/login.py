@@ -4,7 +4,7 @@ from uuid import UUID
 
 from homeserver.actions.tokens import Announce, Client, Grant, Tokens
 from homeserver.clock import Clock
-from homeserver.errors import NotAllowed, NotAuthenticated
+from homeserver.errors import AccountDeactivated, AccountLocked, NotAllowed, WrongPassword
 from homeserver.identifiers import ServerName, UserID
 from homeserver.passwords import Passwords
 from homeserver.requester import Requester
@@ -12,7 +12,8 @@ from homeserver.storage import accounts, sessions
 from homeserver.storage.accounts import AccountRecord
 from homeserver.storage.database import Connection, Database
 
-# One sentence for an unknown account, a wrong password and a deactivated account.
+# One sentence for an unknown account, a wrong password and a deactivated account. Only clients of
+# the Matrix API can tell the last one, by its code.
 _WRONG = "The e-mail address or the password is not right."
 
 
@@ -36,19 +37,44 @@ class Login:
         self._server_name = server_name
         self._clock = clock
 
-    async def login(self, identifier: str, password: str, client: Client) -> Grant:
-        """A session for the account with that password.
+    async def login(
+        self,
+        identifier: str,
+        password: str,
+        client: Client,
+        *,
+        device_id: str | None = None,
+        refreshable: bool = True,
+    ) -> Grant:
+        """A session for the account with that password; the rest is as in `Tokens.open`.
 
         identifier: an e-mail address, a username or a full user ID.
-        Raises NotAuthenticated, alike and after the same work for every reason.
+        Raises WrongPassword, alike and after the same work for every reason; AccountLocked.
         """
-        account = await self._account(identifier)
+        account = await self.prove(identifier, password)
+        return await self._tokens.open(
+            account, client, device_id=device_id, refreshable=refreshable
+        )
+
+    async def prove(self, identifier: str, password: str) -> AccountRecord:
+        """The account with that password. Raises as `login` does."""
+        return await self._proven(await self._account(identifier), password)
+
+    async def prove_owner(self, by: Requester, password: str) -> AccountRecord:
+        """One's own account, if that is its password. Raises as `login` does."""
+        async with self._database.connection() as db:
+            account = await accounts.by_nid(db, by.user_nid)
+        return await self._proven(account, password)
+
+    async def _proven(self, account: AccountRecord | None, password: str) -> AccountRecord:
         matches = await self._passwords.verify(_hash_of(account), password)
-        if account is None or not matches or account.deactivated_at is not None:
-            raise NotAuthenticated(_WRONG)
-        grant = await self._tokens.open(account, client)
-        await self._renew_hash(account, password)
-        return grant
+        if account is not None and account.deactivated_at is not None:
+            raise AccountDeactivated(_WRONG)
+        if account is None or not matches:
+            raise WrongPassword(_WRONG)
+        if account.locked_at is not None:
+            raise AccountLocked("This account has been locked.")
+        return await self._with_renewed_hash(account, password)
 
     def subject(self, identifier: str) -> str:
         """What an identifier means, for counting attempts: alice and @alice:here are one."""
@@ -59,18 +85,37 @@ class Login:
         """All other sessions of the account end.
         Raises NotAllowed when the current password is not right, InvalidInput for the new one.
         """
-        async with self._database.connection() as db:
-            account = await accounts.by_nid(db, by.user_nid)
-        if not await self._passwords.verify(_hash_of(account), current):
-            raise NotAllowed("The current password is not right.")
-        new_hash = await self._passwords.hash(new, field="new_password")
-        ended = await self._database.retrying(lambda db: self._replace_password(db, by, new_hash))
-        for session_uuid in ended:
-            self._announce("session-revoked", str(session_uuid))
+        try:
+            account = await self.prove_owner(by, current)
+        except WrongPassword:
+            raise NotAllowed("The current password is not right.") from None
+        await self.replace_password(
+            account, new, field="new_password", keep=by.session_uuid, end_sessions=True
+        )
 
-    async def _replace_password(self, db: Connection, by: Requester, new_hash: str) -> list[UUID]:
-        await accounts.set_password(db, by.user_nid, new_hash, self._clock.now_ms())
-        return await sessions.delete_of_user(db, by.user_nid, keep=by.session_uuid)
+    async def replace_password(
+        self,
+        account: AccountRecord,
+        new: str,
+        *,
+        keep: UUID | None,
+        end_sessions: bool,
+        field: str = "password",
+    ) -> None:
+        """A new password for an account whose owner proved who he is.
+
+        keep: the session that goes on; end_sessions: whether the others end.
+        field: what the caller calls the password. Raises InvalidInput.
+        """
+        new_hash = await self._passwords.hash(new, field=field)
+
+        async def replace(db: Connection) -> list[UUID]:
+            user_nid = account.user.user_nid
+            await accounts.set_password(db, user_nid, new_hash, self._clock.now_ms())
+            return await sessions.delete_of_user(db, user_nid, keep=keep) if end_sessions else []
+
+        for session_uuid in await self._database.retrying(replace):
+            self._announce("session-revoked", str(session_uuid))
 
     async def _account(self, identifier: str) -> AccountRecord | None:
         user_id = self._user_id(identifier)
@@ -86,7 +131,7 @@ class Login:
             return UserID(text)
         return None if "@" in text else UserID(f"@{text}:{self._server_name}")
 
-    async def _renew_hash(self, account: AccountRecord, password: str) -> None:
+    async def _with_renewed_hash(self, account: AccountRecord, password: str) -> AccountRecord:
         """Passwords that were hashed with other parameters get those of now."""
         if self._passwords.is_outdated(account.password_hash):
             new = await self._passwords.rehash(password)
@@ -94,6 +139,7 @@ class Login:
                 await accounts.replace_hash(
                     db, account.user.user_nid, old=account.password_hash, new=new
                 )
+        return account
 
 
 def _hash_of(account: AccountRecord | None) -> str | None:

@@ -19,8 +19,10 @@ class Sightings:
     the minute.
     """
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, lifetime_ms: int) -> None:
+        """lifetime_ms: how long a session that cannot be refreshed lasts without being used."""
         self._database = database
+        self._lifetime_ms = lifetime_ms
         self._clock = clock
         self._pending: dict[int, Seen] = {}
 
@@ -35,6 +37,8 @@ class Sightings:
     async def flush(self) -> None:
         """Write what was noted. Raises Unavailable; what was not written is noted still."""
         while batch := dict(islice(self._pending.items(), _BATCH)):
-            await self._database.retrying(lambda db: sessions.mark_seen(db, batch.values()))
+            await self._database.retrying(
+                lambda db: sessions.mark_seen(db, batch.values(), lifetime_ms=self._lifetime_ms)
+            )
             for session_nid in batch:
                 del self._pending[session_nid]

@@ -102,24 +102,6 @@ async def page(db: Connection, *, after: int, limit: int) -> list[AccountRecord]
     return [_record_of(row) for row in rows]
 
 
-async def hold(db: Connection, user_nid: int, *, password_changed_at: int) -> bool:
-    """Whether the account is active and its password still the one of that time.
-
-    Until the end of the transaction neither can change, so a session that is opened in it cannot
-    outlive a deactivation or a change of password that comes in between.
-    """
-    row = await db.fetchrow(
-        """
-        SELECT FROM accounts
-        WHERE user_nid = $1 AND password_changed_at = $2 AND deactivated_at IS NULL
-        FOR SHARE
-        """,
-        user_nid,
-        password_changed_at,
-    )
-    return row is not None
-
-
 async def set_password(db: Connection, user_nid: int, password_hash: str, now_ms: int) -> None:
     await db.execute(
         """

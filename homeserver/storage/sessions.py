@@ -8,14 +8,19 @@ from uuid import UUID
 from asyncpg import Record
 
 from homeserver.identifiers import UserID
+from homeserver.storage import users
 from homeserver.storage.database import Connection
 
 Address = IPv4Address | IPv6Address
 
+_MS_OF_A_DAY = 24 * 3600 * 1000
+
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """What a log-in creates. Times are milliseconds since the epoch, hashes SHA-256."""
+    """What a log-in creates. Times are milliseconds since the epoch, hashes SHA-256; None for a
+    session without a refresh token, which is kept alive by use.
+    """
 
     uuid: UUID
     user_nid: int
@@ -24,9 +29,20 @@ class NewSession:
     created_at: int
     address: Address | None
     user_agent: str
-    refresh_family: bytes
-    refresh_hash: bytes
+    refresh_family: bytes | None
+    refresh_hash: bytes | None
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that was opened. `replaced`: the UUID of the one that its device had before.
+    `others`: how many sessions the user had.
+    """
+
+    session_nid: int
+    replaced: UUID | None
+    others: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +70,15 @@ class SessionOwner:
     device_id: str
     expires_at: int
     refresh_hash: bytes | None
+    previous_refresh_hash: bytes | None
+    generation: int
     user_nid: int
     user_id: UserID
     user_uuid: UUID
     is_admin: bool
+    is_guest: bool
+    is_locked: bool
+    is_suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +92,53 @@ class Seen:
 
 _OWNER = """
     SELECT s.session_nid, s.uuid AS session_uuid, s.device_id, s.expires_at, s.refresh_hash,
-           u.user_nid, u.user_id, u.uuid AS user_uuid, a.is_admin
+           s.previous_refresh_hash, s.generation, u.user_nid, u.user_id, u.uuid AS user_uuid,
+           a.is_admin, a.is_guest, a.locked_at IS NOT NULL AS is_locked,
+           a.suspended_at IS NOT NULL AS is_suspended
     FROM sessions s JOIN accounts a USING (user_nid) JOIN users u USING (user_nid)
     WHERE a.deactivated_at IS NULL AND s.expires_at > $2 AND
 """
 
 
-async def insert(db: Connection, session: NewSession) -> int:
-    """Its session_nid."""
-    nid: int = await db.fetchval(
-        """
+# A device that logs in again keeps its row and its name, and its former tokens find nothing.
+# `known` comes before the insert, which joins it, and so sees the row as it was.
+_OPEN = """
+    WITH holder AS (
+        SELECT user_nid FROM accounts
+        WHERE user_nid = $2 AND password_changed_at = $11 AND deactivated_at IS NULL
+        FOR SHARE
+    ), known AS (
+        SELECT uuid FROM sessions WHERE user_nid = $2 AND device_id = $3 FOR UPDATE
+    ), opened AS (
         INSERT INTO sessions (uuid, user_nid, device_id, display_name, created_at, last_seen_at,
                               last_seen_ip, user_agent, refresh_family, refresh_hash, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)
+        SELECT $1::uuid, holder.user_nid, $3::text, $4::text, $5::bigint, $5::bigint, $6::inet,
+               $7::text, $8::bytea, $9::bytea, $10::bigint
+        FROM holder LEFT JOIN known ON true
+        ON CONFLICT (user_nid, device_id) DO UPDATE SET
+            uuid = excluded.uuid, last_seen_at = excluded.last_seen_at,
+            last_seen_ip = excluded.last_seen_ip, user_agent = excluded.user_agent,
+            refresh_family = excluded.refresh_family, refresh_hash = excluded.refresh_hash,
+            previous_refresh_hash = NULL, generation = 0, expires_at = excluded.expires_at
         RETURNING session_nid
-        """,
+    )
+    SELECT session_nid, (SELECT uuid FROM known) AS replaced,
+           (SELECT count(*) FROM sessions WHERE user_nid = $2) AS others
+    FROM opened
+"""
+
+
+async def open_session(
+    db: Connection, session: NewSession, *, password_changed_at: int
+) -> Opened | None:
+    """The session, on a device that is new or known.
+    None: the account is deactivated, or its password was changed since that time.
+
+    The account is held, so that the session cannot outlive a deactivation or a change of password
+    that comes in between.
+    """
+    row = await db.fetchrow(
+        _OPEN,
         session.uuid,
         session.user_nid,
         session.device_id,
@@ -96,8 +149,11 @@ async def insert(db: Connection, session: NewSession) -> int:
         session.refresh_family,
         session.refresh_hash,
         session.expires_at,
+        password_changed_at,
     )
-    return nid
+    if row is None:
+        return None
+    return Opened(session_nid=row["session_nid"], replaced=row["replaced"], others=row["others"])
 
 
 async def owner(db: Connection, session_uuid: UUID, now_ms: int) -> SessionOwner | None:
@@ -113,13 +169,67 @@ async def owner_by_refresh_family(
     return _owner_of(await db.fetchrow(query, family_hash, now_ms))
 
 
-async def renew(db: Connection, session_nid: int, *, refresh_hash: bytes, expires_at: int) -> None:
-    await db.execute(
-        "UPDATE sessions SET refresh_hash = $2, expires_at = $3 WHERE session_nid = $1",
+async def renew(
+    db: Connection, session_nid: int, *, previous: bytes, refresh_hash: bytes, expires_at: int
+) -> int:
+    """Replaces the refresh token; the previous one stays good until `confirm`.
+    Returns the new generation.
+    """
+    generation: int = await db.fetchval(
+        """
+        UPDATE sessions
+        SET previous_refresh_hash = $2, refresh_hash = $3, expires_at = $4,
+            generation = generation + 1
+        WHERE session_nid = $1 RETURNING generation
+        """,
         session_nid,
+        previous,
         refresh_hash,
         expires_at,
     )
+    return generation
+
+
+async def confirm(db: Connection, session_uuid: UUID, generation: int) -> None:
+    """The tokens of that generation are in use: those before it are spent."""
+    await db.execute(
+        """
+        UPDATE sessions SET previous_refresh_hash = NULL
+        WHERE uuid = $1 AND generation = $2 AND previous_refresh_hash IS NOT NULL
+        """,
+        session_uuid,
+        generation,
+    )
+
+
+async def by_device(db: Connection, user_nid: int, device_id: str) -> SessionRecord | None:
+    row = await db.fetchrow(
+        "SELECT * FROM sessions WHERE user_nid = $1 AND device_id = $2",
+        user_nid,
+        users.storable(device_id),
+    )
+    return None if row is None else _record_of(row)
+
+
+async def rename(db: Connection, user_nid: int, device_id: str, display_name: str) -> bool:
+    """Whether there is such a device."""
+    status = await db.execute(
+        "UPDATE sessions SET display_name = $3 WHERE user_nid = $1 AND device_id = $2",
+        user_nid,
+        users.storable(device_id),
+        display_name,
+    )
+    return status != "UPDATE 0"
+
+
+async def delete_devices(db: Connection, user_nid: int, device_ids: Collection[str]) -> list[UUID]:
+    """The sessions of those devices that there are; returns which they were."""
+    rows = await db.fetch(
+        "DELETE FROM sessions WHERE user_nid = $1 AND device_id = ANY($2::text[]) RETURNING uuid",
+        user_nid,
+        [users.storable(device_id) for device_id in device_ids],
+    )
+    return [row["uuid"] for row in rows]
 
 
 async def of_user(db: Connection, user_nid: int, now_ms: int) -> list[SessionRecord]:
@@ -185,12 +295,19 @@ async def delete_expired(db: Connection, now_ms: int, limit: int) -> list[UUID]:
     return [row["uuid"] for row in rows]
 
 
-async def mark_seen(db: Connection, sightings: Collection[Seen]) -> None:
-    """In the order of the sessions, so that two processes cannot deadlock."""
+async def mark_seen(db: Connection, sightings: Collection[Seen], *, lifetime_ms: int) -> None:
+    """In the order of the sessions, so that two processes cannot deadlock.
+
+    lifetime_ms: how long a session without a refresh token lasts after it was last used. It is
+    written once a day, because it stands in an index.
+    """
     ordered: Sequence[Seen] = sorted(sightings, key=lambda seen: seen.session_nid)
     await db.execute(
         """
-        UPDATE sessions s SET last_seen_at = seen.at, last_seen_ip = coalesce(seen.ip, last_seen_ip)
+        UPDATE sessions s
+        SET last_seen_at = seen.at, last_seen_ip = coalesce(seen.ip, last_seen_ip),
+            expires_at = CASE WHEN refresh_hash IS NULL AND expires_at < seen.at + $4 - $5
+                         THEN seen.at + $4 ELSE expires_at END
         FROM (
             SELECT session_nid, seen.* FROM sessions
             JOIN unnest($1::bigint[], $2::bigint[], $3::inet[]) AS seen (nid, at, ip)
@@ -200,6 +317,8 @@ async def mark_seen(db: Connection, sightings: Collection[Seen]) -> None:
         [seen.session_nid for seen in ordered],
         [seen.at_ms for seen in ordered],
         [seen.address for seen in ordered],
+        lifetime_ms,
+        _MS_OF_A_DAY,
     )
 
 
@@ -212,10 +331,15 @@ def _owner_of(row: Record | None) -> SessionOwner | None:
         device_id=row["device_id"],
         expires_at=row["expires_at"],
         refresh_hash=row["refresh_hash"],
+        previous_refresh_hash=row["previous_refresh_hash"],
+        generation=row["generation"],
         user_nid=row["user_nid"],
         user_id=UserID(row["user_id"]),
         user_uuid=row["user_uuid"],
         is_admin=row["is_admin"],
+        is_guest=row["is_guest"],
+        is_locked=row["is_locked"],
+        is_suspended=row["is_suspended"],
     )
 
 

@@ -1,12 +1,15 @@
 """Who is behind a token, and where one is logged in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.access_tokens import Claims
 from homeserver.clock import Clock
+from homeserver.errors import NotAllowed, NotFound
+from homeserver.identifiers import UserID
 from homeserver.requester import Requester
-from homeserver.storage import sessions
+from homeserver.storage import accounts, sessions
 from homeserver.storage.database import Database
 from homeserver.storage.sessions import SessionRecord
 
@@ -47,14 +50,42 @@ class Sessions:
             session_uuid=owner.session_uuid,
             device_id=owner.device_id,
             is_admin=owner.is_admin,
-            expires_at_ms=min(claims.expires_at_ms, owner.expires_at),
+            expires_at_ms=_earlier(claims.expires_at_ms, owner.expires_at),
+            is_guest=owner.is_guest,
+            is_locked=owner.is_locked,
+            is_suspended=owner.is_suspended,
         )
+
+    async def device(self, by: Requester, device_id: str) -> SessionView:
+        """One of the reader's. Raises NotFound."""
+        async with self._database.connection() as db:
+            record = await sessions.by_device(db, by.user_nid, device_id)
+        if record is None:
+            raise NotFound("You have no such device.", kind="device")
+        return _view(record, by)
+
+    async def of_user(self, by: Requester, user_id: UserID) -> Sequence[SessionView]:
+        """Where a user is logged in, for himself and for administrators.
+        Raises NotAllowed, NotFound.
+        """
+        if by.user_id != user_id and not by.is_admin:
+            raise NotAllowed("Only administrators of this server may see the devices of others.")
+        async with self._database.connection() as db:
+            account = await accounts.by_user_id(db, user_id)
+            if account is None:
+                raise NotFound("User not found", kind="user")
+            records = await sessions.of_user(db, account.user.user_nid, self._clock.now_ms())
+        return [_view(record, by) for record in records]
 
     async def list(self, by: Requester) -> list[SessionView]:
         """The reader's sessions, the one used last first."""
         async with self._database.connection() as db:
             records = await sessions.of_user(db, by.user_nid, self._clock.now_ms())
         return [_view(record, by) for record in records]
+
+
+def _earlier(token_ends: int | None, session_ends: int) -> int:
+    return session_ends if token_ends is None else min(token_ends, session_ends)
 
 
 def _view(record: SessionRecord, by: Requester) -> SessionView:

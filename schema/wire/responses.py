@@ -12,7 +12,7 @@ class Tokens(Answer):
     token: str
     """Goes into `Authorization: Bearer`."""
     refresh_token: str
-    """Works once, for POST /api/auth/refresh."""
+    """For POST /api/auth/refresh, until the tokens that it gives are used."""
     expires_in: int
     """Seconds until the access token ends."""
     session_id: UUID

@@ -128,10 +128,10 @@ class TestPasswords:
         tokens = office.accounts.tokens
         opened = tokens.open
 
-        async def slow(account, client):
+        async def slow(account, client, **wishes):
             office.clock.ms += 1
             await office.accounts.login.change_password(alice.requester, PASSWORD, "another one")
-            return await opened(account, client)
+            return await opened(account, client, **wishes)
 
         monkeypatch.setattr(tokens, "open", slow)
         with pytest.raises(NotAuthenticated):

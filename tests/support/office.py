@@ -60,6 +60,7 @@ class Office:
         self.accounts = self.build(settings)
         self.authenticator = Authenticator(
             access_tokens=self.accounts.access_tokens,
+            tokens=self.accounts.tokens,
             sessions=self.accounts.sessions,
             sightings=self.accounts.sightings,
             bus=self.bus,
