@@ -29,6 +29,8 @@ FoyerError
 │   │   ├── InvalidUsername
 │   │   ├── WeakPassword
 │   │   └── UnknownDevice
+│   ├── ControlledByServer
+│   ├── NoSuchNeighbour
 │   ├── TooLarge
 │   │   ├── ProfileTooLarge
 │   │   └── KeyTooLarge
@@ -152,6 +154,14 @@ class WeakPassword(InvalidInput):
 
 class UnknownDevice(InvalidInput):
     """The user has no device of that ID."""
+
+
+class ControlledByServer(Unusable):
+    """Only the server itself, or another endpoint, changes this."""
+
+
+class NoSuchNeighbour(Unusable):
+    """Something was to be put beside what is not there."""
 
 
 class TooLarge(Unusable):

@@ -1,0 +1,90 @@
+"""What an event means to somebody by his push rules.
+
+Rules are made ready once, however many events are held against them.
+"""
+
+from collections.abc import Sequence
+
+from homeserver.push_rules.conditions import (
+    Circumstances,
+    Holds,
+    Reader,
+    compile_condition,
+    words_in_body,
+)
+from homeserver.push_rules.properties import EventView
+from homeserver.push_rules.rules import (
+    CONTENT,
+    ROOM,
+    SENDER,
+    SILENT,
+    Outcome,
+    PushRule,
+    outcome_of,
+)
+from homeserver.push_rules.ruleset import DEFAULT, Ruleset
+
+NOBODY = Reader(user_id="")
+NO_CIRCUMSTANCES = Circumstances()
+MESSAGE_TYPE = "m.room.message"
+
+
+class Program:
+    """The rules of one user, ready to be tried. Those that are disabled never match."""
+
+    __slots__ = ("_steps", "ruleset")
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self.ruleset = ruleset
+        self._steps = [
+            (tuple(_holds(kind, rule)), outcome_of(rule)) for kind, rule in ruleset if rule.enabled
+        ]
+
+    @property
+    def is_default(self) -> bool:
+        return self is DEFAULT_PROGRAM
+
+    def outcome(
+        self, event: EventView, reader: Reader, circumstances: Circumstances = NO_CIRCUMSTANCES
+    ) -> Outcome:
+        """What the first rule that matches makes of the event; SILENT where none does."""
+        for conditions, outcome in self._steps:
+            for holds in conditions:
+                if not holds(event, reader, circumstances):
+                    break
+            else:
+                return outcome
+        return SILENT
+
+    def mutes(self, room_id: str) -> bool:
+        """Whether messages of a room are silent when there is nothing special about them."""
+        ordinary = EventView(
+            event_type=MESSAGE_TYPE, sender="", room_id=room_id, state_key=None, content={}
+        )
+        return not self.outcome(ordinary, NOBODY).notify
+
+
+def _holds(kind: str, rule: PushRule) -> Sequence[Holds]:
+    """C-S API v1.19 "Push Rules": what each kind looks at."""
+    if kind == CONTENT:
+        return [words_in_body(rule.pattern)] if rule.pattern is not None else [_never]
+    if kind == ROOM:
+        return [lambda event, _reader, _circumstances: event.room_id == rule.rule_id]
+    if kind == SENDER:
+        return [lambda event, _reader, _circumstances: event.sender == rule.rule_id]
+    return [
+        compile_condition(condition, predefined=rule.is_predefined)
+        for condition in rule.conditions or ()
+    ]
+
+
+def _never(_event: EventView, _reader: Reader, _circumstances: Circumstances) -> bool:
+    return False
+
+
+DEFAULT_PROGRAM = Program(DEFAULT)
+
+
+def program_of(ruleset: Ruleset) -> Program:
+    """Rulesets without changes share one program."""
+    return DEFAULT_PROGRAM if ruleset == DEFAULT else Program(ruleset)
