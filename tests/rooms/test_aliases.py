@@ -35,7 +35,7 @@ class TestAdding:
             *(engine.actions.aliases.add(alice, room.uuid, "cats") for room in (one, two)),
             return_exceptions=True,
         )
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "str"]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["AliasTaken", "str"]
         with pytest.raises(Conflict):
             await engine.actions.aliases.add(alice, one.uuid, "cats")
 

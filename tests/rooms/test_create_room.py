@@ -198,7 +198,7 @@ class TestNames:
             return_exceptions=True,
         )
         assert sorted(type(outcome).__name__ for outcome in outcomes) == [
-            *["Conflict"] * 4,
+            *["AliasTaken"] * 4,
             "tuple",
         ]
         assert len(await fetch(engine, "SELECT FROM rooms")) == 1
