@@ -30,13 +30,15 @@ _SERVER_NAME = re.compile(
 _NEW_LOCALPART = re.compile(r"[a-z0-9._=/+-]+", re.ASCII)
 _NAMESPACE_BYTES = NATIVE_NAMESPACE.bytes
 
+# RFC 9562, 5.5: four bits say the version, two the variant.
+_NOT_FIXED = ~((0xF << 76) | (0x3 << 62))
+_VERSION_5 = (0x5 << 76) | (0x2 << 62)
+
 
 def native_uuid(matrix_id: str) -> UUID:
     """The native UUID of a user, room or event: UUIDv5 of its Matrix ID (RFC 9562, 5.5)."""
-    digest = bytearray(sha1(_NAMESPACE_BYTES + matrix_id.encode(), usedforsecurity=False).digest())
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    return UUID(bytes=bytes(digest[:16]))
+    digest = sha1(_NAMESPACE_BYTES + matrix_id.encode(), usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _NOT_FIXED | _VERSION_5)
 
 
 def parse_server_name(text: str) -> ServerName:

@@ -45,10 +45,14 @@ def needed_types(
     version: RoomVersion,
 ) -> list[StateKey]:
     """All state entries that `rules.authorise` looks at: `auth_types` and always m.room.create."""
-    selected = auth_types(event_type, sender, state_key, content, version)
-    if version.room_id_is_create_hash and event_type != "m.room.create":
-        selected.append(CREATE)
-    return selected
+    return with_create(auth_types(event_type, sender, state_key, content, version), event_type)
+
+
+def with_create(selected: list[StateKey], event_type: str) -> list[StateKey]:
+    """`needed_types` of an event whose `auth_types` are known."""
+    if event_type == "m.room.create" or CREATE in selected:
+        return selected
+    return [*selected, CREATE]
 
 
 def third_party_token(content: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from binascii import a2b_base64, b2a_base64
 
 from homeserver.errors import InvalidInput
 
-_TO_URLSAFE = str.maketrans("+/", "-_")
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = str.maketrans("-_", "+/")
 
 
@@ -15,7 +15,7 @@ def encode(data: bytes) -> str:
 
 def encode_urlsafe(data: bytes) -> str:
     """URL-safe alphabet, no padding."""
-    return encode(data).translate(_TO_URLSAFE)
+    return b2a_base64(data, newline=False).translate(_TO_URLSAFE).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:

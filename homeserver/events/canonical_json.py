@@ -96,6 +96,8 @@ def _check_members(keys: Iterable[Any], members: Iterable[Any], depth_left: int)
             raise InvalidInput("keys of objects must be strings")
         check_text(key)
     for key, member in members:
+        if type(member) is str and member.isascii():
+            continue
         try:
             _check(member, depth_left - 1)
         except InvalidInput as error:

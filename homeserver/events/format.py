@@ -69,6 +69,8 @@ def check_key(text: str, field: str) -> None:
     """C-S API v1.19 "Size limits", restrictions per key. Raises TooLarge, and InvalidInput for
     lone surrogates and for U+0000, which the databases that servers use cannot keep in a key.
     """
+    if text.isascii() and len(text) <= MAX_IDENTIFIER_BYTES and "\0" not in text:
+        return
     canonical_json.check_text(text)
     if len(text.encode()) > MAX_IDENTIFIER_BYTES:
         raise TooLarge(f"{field} may have {MAX_IDENTIFIER_BYTES} bytes")
@@ -126,8 +128,8 @@ def _event(
 
 def _event_ids(references: Sequence[Any], version: RoomVersion) -> tuple[EventID, ...]:
     if version.events_carry_id:
-        return tuple(EventID(event_id) for event_id, _ in references)
-    return tuple(map(EventID, references))
+        return tuple(event_id for event_id, _ in references)
+    return tuple(references)
 
 
 def _check_fields(pdu: Mapping[str, Any], version: RoomVersion) -> None:

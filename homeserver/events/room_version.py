@@ -3,7 +3,7 @@
 Source: Matrix v1.19, "Room Versions".
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -66,16 +66,17 @@ class RoomVersion:
     room_id_is_create_hash: bool
     """The room ID is the hash of the create event, which is not an auth event (since v12)."""
 
-    @property
-    def events_carry_id(self) -> bool:
-        """Events have an `event_id`, must be signed by its server, and name other events in pairs
-        of ID and hashes (v1 and v2)."""
-        return self.event_id_format is EventIDFormat.CHOSEN
+    events_carry_id: bool = field(init=False)
+    """Events have an `event_id`, must be signed by its server, and name other events in pairs of
+    ID and hashes (v1 and v2)."""
+    max_depth: int = field(init=False)
+    """Where `depth` stops growing: the largest integer of the event format."""
 
-    @property
-    def max_depth(self) -> int:
-        """Where `depth` stops growing: the largest integer of the event format."""
-        return 2**53 - 1 if self.strict_canonical_json else 2**63 - 1
+    def __post_init__(self) -> None:
+        carry_id = self.event_id_format is EventIDFormat.CHOSEN
+        object.__setattr__(self, "events_carry_id", carry_id)
+        max_depth = 2**53 - 1 if self.strict_canonical_json else 2**63 - 1
+        object.__setattr__(self, "max_depth", max_depth)
 
 
 V1 = RoomVersion(

@@ -79,7 +79,7 @@ class Prepared:
     @property
     def reaches_people(self) -> bool:
         """Whether it gets a position in the stream that everybody follows."""
-        return self.is_accepted and not self.backfilled
+        return not self.backfilled and self.facts.status is Status.ACCEPTED
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from homeserver.auth.rules import authorise
-from homeserver.auth.selection import auth_types, needed_types
+from homeserver.auth.selection import auth_types, needed_types, with_create
 from homeserver.auth.verdict import Rejected
 from homeserver.clock import Clock
 from homeserver.events.build import Draft, complete
@@ -67,12 +67,12 @@ def needed_keys(drafts: Iterable[Draft], version: RoomVersion) -> list[StateKey]
 
 def named_users(drafts: Iterable[Draft]) -> set[UserID]:
     """Whoever must have a number before the drafts can be stored."""
-    users = {draft.sender for draft in drafts}
-    return users | {
-        UserID(draft.state_key)
-        for draft in drafts
-        if draft.type == MEMBER_TYPE and draft.state_key is not None
-    }
+    users = set()
+    for draft in drafts:
+        users.add(draft.sender)
+        if draft.type == MEMBER_TYPE and draft.state_key is not None:
+            users.add(UserID(draft.state_key))
+    return users
 
 
 class Preparing:
@@ -140,8 +140,7 @@ class Preparing:
             new_event_id=self._new_event_id,
             reference_hashes=_reference_hashes(head, auth) if version.events_carry_id else {},
         )
-        needed = needed_types(draft.type, draft.sender, draft.state_key, draft.content, version)
-        verdict = authorise(event, head.events(needed))
+        verdict = authorise(event, head.events(with_create(keys, draft.type)))
         if isinstance(verdict, Rejected):
             raise RuleBroken(verdict.rule)
         return event

@@ -93,7 +93,7 @@ async def insert(db: Connection, events: Sequence[StoredEvent]) -> None:
             facts.redacted_by,
             facts.uuid,
             facts.state_version,
-            facts.status.value,
+            facts.status,
             facts.is_message,
             event.type,
             event.state_key,

@@ -1,6 +1,6 @@
 """Tables `rooms` and `room_heads`: which rooms there are, and the end of each one's graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from asyncpg import Record
@@ -126,18 +126,22 @@ async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> froz
     """Raises each room's head where it stands at the expected version, rooms in order.
 
     Returns the numbers of the rooms that were raised; the heads of the others are locked, too. The
-    order keeps two processes from waiting for each other.
+    order keeps two processes from waiting for each other. Arrays go as text: asyncpg asks of each
+    element whether it is an array itself.
     """
     ordered = sorted(advances, key=lambda advance: advance.row.room_nid)
+    rows_wanted = [advance.row for advance in ordered]
     rows = await db.fetch(
         """
         WITH wanted AS (
-            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[],
-                $5::bigint[], $6::text[])
+            SELECT * FROM unnest(string_to_array($1, ' ')::bigint[],
+                string_to_array($2, ' ')::bigint[], string_to_array($3, ' ')::bigint[],
+                string_to_array($4, ' ')::integer[], string_to_array($5, ' ')::bigint[],
+                string_to_array($6, ' '))
             AS w (room_nid, expected, head_version, state_version, depth, extremities)
         ), locked AS MATERIALIZED (
             SELECT room_nid, head_version FROM room_heads
-            WHERE room_nid = ANY($1::bigint[]) ORDER BY room_nid FOR UPDATE
+            WHERE room_nid = ANY(string_to_array($1, ' ')::bigint[]) ORDER BY room_nid FOR UPDATE
         ), raised AS (
             UPDATE room_heads h
             SET head_version = w.head_version, state_version = w.state_version, depth = w.depth,
@@ -148,14 +152,18 @@ async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> froz
         )
         SELECT raised.room_nid FROM locked LEFT JOIN raised USING (room_nid)
         """,
-        [advance.row.room_nid for advance in ordered],
-        [advance.expected_version for advance in ordered],
-        [advance.row.head_version for advance in ordered],
-        [advance.row.state_version for advance in ordered],
-        [advance.row.depth for advance in ordered],
-        [_array_text(advance.row.extremities) for advance in ordered],
+        _spaced(row.room_nid for row in rows_wanted),
+        _spaced(advance.expected_version for advance in ordered),
+        _spaced(row.head_version for row in rows_wanted),
+        _spaced(row.state_version for row in rows_wanted),
+        _spaced(row.depth for row in rows_wanted),
+        " ".join(_array_text(row.extremities) for row in rows_wanted),
     )
     return frozenset(row["room_nid"] for row in rows if row["room_nid"] is not None)
+
+
+def _spaced(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _array_text(extremities: Sequence[tuple[int, EventID]]) -> str:
