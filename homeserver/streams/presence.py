@@ -151,6 +151,10 @@ class PresenceStream:
         here = self._here.get(user_nid)
         return "offline" if here is None else here.told
 
+    def here(self) -> list[int]:
+        """Everybody who is not offline, by number."""
+        return [user_nid for user_nid, here in self._here.items() if here.told != "offline"]
+
     def set(self, person: Person, connection: int, status: str) -> None:
         """A connection opens or says how its user is."""
         if not self._enabled:
