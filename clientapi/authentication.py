@@ -13,6 +13,7 @@ from uuid import UUID
 from homeserver.access_tokens import AccessTokens, Claims
 from homeserver.actions.sightings import Sightings
 from homeserver.actions.tokens import Tokens
+from homeserver.application_services import ApplicationService, ApplicationServices
 from homeserver.clock import Clock
 from homeserver.errors import AccountLocked, NotAuthenticated
 from homeserver.events import base64
@@ -33,6 +34,17 @@ class Ticket:
 
     ticket: str
     expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """Whom an application service says it acts as; None: as its own user, without a device."""
+
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+_NOTHING_ASSERTED = Asserted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,7 @@ class Authenticator:
         tokens: Tokens,
         sessions: Sessions,
         sightings: Sightings,
+        application_services: ApplicationServices,
         bus: Bus,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
@@ -109,6 +122,7 @@ class Authenticator:
         self._confirm = tokens.confirm
         self._sessions = sessions
         self._sightings = sightings
+        self._application_services = application_services
         self._clock = clock
         self._random_bytes = random_bytes
         self._ticket_ttl_s = ticket_ttl_s
@@ -119,24 +133,35 @@ class Authenticator:
         bus.subscribe("account-changed", self._forget)
 
     async def authenticate(
-        self, token: str, *, address: str | None = None, even_locked: bool = False
+        self,
+        token: str,
+        *,
+        address: str | None = None,
+        asserted: Asserted = _NOTHING_ASSERTED,
+        even_locked: bool = False,
     ) -> Requester:
         """Who asks with an access token.
 
+        asserted: counts for tokens of application services only.
         address: the client's, for the list of sessions.
         even_locked: whether somebody whose account is locked may do what he asks for.
         Raises NotAuthenticated, AccountLocked, TokenExpired; Unavailable when the session must be
-        looked up and cannot be.
+        looked up and cannot be; what
+        `Sessions.of_application_service` raises.
         """
-        key = _key(token)
+        service = self._application_services.by_token(token)
+        key = _key(token) if service is None else _key_of_assertion(service, asserted)
         known = self._tokens.find(key)
         if known is not None and self._clock.now_ms() < known.until_ms:
             requester = known.requester
-        else:
+        elif service is None:
             requester = await self._look_up(token, key, is_new=known is None)
+        else:
+            requester = await self._look_up_asserted(service, asserted, key)
         if requester.is_locked and not even_locked:
             raise AccountLocked("This account has been locked.")
-        self._sightings.note(requester.session_nid, address)
+        if requester.session_nid > 0:
+            self._sightings.note(requester.session_nid, address)
         return requester
 
     def issue_ticket(self, by: Requester) -> Ticket:
@@ -170,11 +195,25 @@ class Authenticator:
             raise NotAuthenticated(_ENDED)
         if is_new:
             await self._confirm(claims)
+        self._keep(key, requester, changes)
+        return requester
+
+    async def _look_up_asserted(
+        self, service: ApplicationService, asserted: Asserted, key: bytes
+    ) -> Requester:
+        changes = self._changes
+        requester = await self._sessions.of_application_service(
+            service, asserted.user_id, asserted.device_id
+        )
+        self._keep(key, requester, changes)
+        return requester
+
+    def _keep(self, key: bytes, requester: Requester, changes: int) -> None:
+        """Unless something changed since then."""
         if changes == self._changes:
             now_ms = self._clock.now_ms()
             until_ms = min(now_ms + _RECHECK_MS, requester.expires_at_ms)
             self._tokens.keep(key, _Remembered(requester, until_ms), now_ms)
-        return requester
 
     def _read(self, token: str) -> Claims:
         if len(token) > _MAX_TOKEN_CHARS:
@@ -185,6 +224,10 @@ class Authenticator:
         self._changes += 1
         self._tokens.forget(UUID(owner))
         self._tickets.forget(UUID(owner))
+
+
+def _key_of_assertion(service: ApplicationService, asserted: Asserted) -> bytes:
+    return _key(f"{service.as_token}\0{asserted.user_id}\0{asserted.device_id}")
 
 
 def _key(secret: str) -> bytes:

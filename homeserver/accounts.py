@@ -12,6 +12,7 @@ from homeserver.actions.profile import Profile
 from homeserver.actions.registration import Registration
 from homeserver.actions.sightings import Sightings
 from homeserver.actions.tokens import Announce, RandomBytes, Tokens
+from homeserver.application_services import ApplicationServices
 from homeserver.clock import Clock
 from homeserver.config import AuthConfig
 from homeserver.identifiers import ServerName
@@ -36,6 +37,7 @@ class Accounts:
     admin: AccountsAdmin
     sightings: Sightings
     upkeep: AccountUpkeep
+    application_services: ApplicationServices
     sessions: Sessions
     users: Users
 
@@ -44,6 +46,7 @@ def build_accounts(
     *,
     settings: AuthConfig,
     server_name: ServerName,
+    application_services: ApplicationServices,
     jwt_secret: bytes,
     database: Database,
     announce: Announce,
@@ -77,6 +80,8 @@ def build_accounts(
         tokens=tokens,
         policy=settings.registration,
         server_name=server_name,
+        application_services=application_services,
+        announce=announce,
         clock=clock,
         random_bytes=random_bytes,
     )
@@ -106,6 +111,7 @@ def build_accounts(
         ),
         sightings=sightings,
         upkeep=AccountUpkeep(sightings=sightings, tokens=tokens, registration=registration),
+        application_services=application_services,
         sessions=Sessions(database=database, clock=clock),
         users=Users(database=database, status_of=status_of),
     )

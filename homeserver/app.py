@@ -22,6 +22,7 @@ from aiohttp import web
 
 from homeserver import logs
 from homeserver.accounts import Accounts, build_accounts
+from homeserver.application_services import load_application_services
 from homeserver.clock import SystemClock
 from homeserver.config import Address, Config, ConfigError
 from homeserver.core import Core, build_core
@@ -131,6 +132,9 @@ async def _build(
     accounts = build_accounts(
         settings=config.auth,
         server_name=name,
+        application_services=load_application_services(
+            config.appservices.registration_files, name
+        ),
         jwt_secret=keys.jwt_secret,
         database=database,
         announce=bus.announce,
@@ -138,6 +142,7 @@ async def _build(
         clock=clock,
         random_bytes=token_bytes,
     )
+    await accounts.registration.ensure_senders()
     await core.start()
     facades = build_facades(
         config=config,

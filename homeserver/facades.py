@@ -29,6 +29,7 @@ from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
+from homeserver.views.account_data import AccountData
 from homeserver.views.live import Live as LiveViews
 from homeserver.views.messages import Messages
 from homeserver.views.presence import Presence
@@ -75,6 +76,7 @@ def build_facades(
         tokens=accounts.tokens,
         sessions=accounts.sessions,
         sightings=accounts.sightings,
+        application_services=accounts.application_services,
         bus=bus,
         clock=clock,
         random_bytes=token_bytes,
@@ -95,7 +97,7 @@ def build_facades(
     )
     main = gate.application(max_body_bytes=config.server.max_body_bytes)
     add_routes(main, services)
-    add_matrix_routes(main, _matrix_services(config, core, services))
+    add_matrix_routes(main, _matrix_services(config, core, database, clock, services))
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
     main.router.add_get("/ws", live.websockets.handle)
@@ -138,18 +140,29 @@ def _services(
     )
 
 
-def _matrix_services(config: Config, core: Core, native: NativeServices) -> MatrixServices:
+def _matrix_services(
+    config: Config, core: Core, database: Database, clock: Clock, native: NativeServices
+) -> MatrixServices:
     return MatrixServices(
         send_event=core.actions.send_event,
         set_state=core.actions.rooms.set_state,
+        redacting=core.actions.rooms.redacting,
         create_by_preset=core.actions.rooms.create,
         joining=core.actions.rooms.joining,
         inviting=core.actions.rooms.inviting,
         leaving=core.actions.rooms.leaving,
         moderation=core.actions.rooms.moderation,
         aliases=core.actions.aliases,
+        account_data=core.actions.account_data,
+        tags=core.actions.tags,
+        receipts=core.actions.receipts,
+        typing=core.actions.typing,
+        presence=core.actions.presence,
         registration=native.registration,
         tokens=native.tokens,
+        account_data_views=AccountData(database=database, rooms=core.streams.rooms),
+        presence_views=native.presence,
+        clock=clock,
         config=config,
         server_name=ServerName(config.server.name),
         authenticator=native.authenticator,

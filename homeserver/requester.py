@@ -12,6 +12,7 @@ class Requester:
 
     appservice: the ID of the application service that acts as this user, if one does; it may act
     without a device, so `device_id` may be "", and `session_nid` is then of no session.
+    is_limited: whether his requests are counted; those of some application services are not.
     is_locked: may do nothing but log out. is_suspended: may read, but not write.
     """
 
@@ -27,3 +28,4 @@ class Requester:
     appservice: str | None = None
     is_locked: bool = False
     is_suspended: bool = False
+    is_limited: bool = True

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clientapi.authentication import Authenticator
+from clientapi.authentication import Asserted, Authenticator
 from clientapi.matrix.errors import (
     MatrixError,
     bad_json,
@@ -89,7 +89,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Q, B]):
-    """A request that was understood. `parameters`: of the path, decoded.
+    """A request that was understood. `parameters`: of the path, decoded. `token`: the access token
+    that came with it, if one did, for endpoints that find out by themselves who asks.
 
     The properties read them as identifiers; they raise M_INVALID_PARAM.
     """
@@ -98,6 +99,7 @@ class Call(Generic[Q, B]):
     query: Q
     body: B
     client: Client
+    token: str | None = None
 
     @property
     def room_id(self) -> RoomID:
@@ -134,7 +136,8 @@ class Route:
 
     path: below `/_matrix/client/` unless it begins with a slash. Version r0 is served as v3.
     unstable: further paths of the same endpoint, from before it was in the specification.
-    guests: whether guests may call it. limited: whether the caller's requests are counted; an
+    guests: whether guests may call it. even_locked: whether those may whose accounts are locked.
+    limited: whether the caller's requests are counted; an
     endpoint that waits by itself, like sync, counts for itself.
     """
 
@@ -145,6 +148,7 @@ class Route:
     body: type[Body] = NoBody
     auth: Auth = Auth.REQUIRED
     guests: bool = False
+    even_locked: bool = False
     limited: bool = True
     unstable: tuple[str, ...] = ()
 
@@ -171,28 +175,50 @@ class Callers:
     async def requester(self, request: web.Request, route: Route) -> Requester:
         """Raises NotAuthenticated, LimitExceeded, Unavailable; M_GUEST_ACCESS_FORBIDDEN."""
         token = access_token(request)
-        by = await self._authenticator.authenticate(token, address=request.get(ADDRESS))
+        by = await self._authenticator.authenticate(
+            token,
+            address=request.get(ADDRESS),
+            asserted=_asserted(request),
+            even_locked=route.even_locked,
+        )
         request[REQUESTER] = by
         if by.is_guest and not route.guests:
             raise MatrixError(
                 403, "M_GUEST_ACCESS_FORBIDDEN", "Guests cannot do this: register an account."
             )
-        if route.limited:
+        if not by.is_limited:
+            self._rate_limits.exempt(by.user_nid)
+        elif route.limited:
             self._rate_limits.request(by.user_nid)
         return by
 
 
+def _asserted(request: web.Request) -> Asserted:
+    """Application Service API v1.19 "Identity assertion"."""
+    if not request.query_string:
+        return Asserted()
+    query = request.query
+    return Asserted(
+        user_id=query.get("user_id"),
+        device_id=query.get("device_id", query.get("org.matrix.msc3202.device_id")),
+    )
+
+
 def access_token(request: web.Request) -> str:
     """C-S API v1.19 "Using access tokens": in a header, or (deprecated) in the query string."""
+    token = _given_token(request)
+    if token is None:
+        raise MissingToken("An access token is missing: send it as Authorization: Bearer.")
+    return token
+
+
+def _given_token(request: web.Request) -> str | None:
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, token = header.strip().partition(" ")
         if scheme.lower() == "bearer" and token.strip():
             return token.strip()
-    token = request.query.get("access_token", "") if request.query_string else ""
-    if not token:
-        raise MissingToken("An access token is missing: send it as Authorization: Bearer.")
-    return token
+    return request.query.get("access_token") or None if request.query_string else None
 
 
 async def answer(
@@ -224,6 +250,7 @@ async def _understand(
         client=Client(
             address=request.get(ADDRESS), user_agent=request.headers.get("User-Agent", "")
         ),
+        token=_given_token(request),
     )
 
 

@@ -6,9 +6,10 @@ from itertools import islice
 from typing import Literal
 
 from homeserver.actions import account_fields
-from homeserver.actions.tokens import Client, Grant, RandomBytes, Tokens
+from homeserver.actions.tokens import Announce, Client, Grant, RandomBytes, Tokens
+from homeserver.application_services import ApplicationService, ApplicationServices
 from homeserver.clock import Clock
-from homeserver.errors import Conflict, InvalidInput, NotAllowed, UsernameTaken
+from homeserver.errors import Conflict, InvalidInput, NameReserved, NotAllowed, UsernameTaken
 from homeserver.events import base64
 from homeserver.identifiers import ServerName, UserID, localpart_of
 from homeserver.passwords import Passwords
@@ -20,7 +21,7 @@ from homeserver.storage.database import Connection, Database
 from homeserver.storage.invitation_codes import NewCode
 from homeserver.storage.users import UserRecord
 
-Policy = Literal["closed", "invite", "open"]
+Policy = Literal["closed", "token", "open"]
 
 _DERIVED_AT_ONCE = 20
 _MAX_USES = 100_000
@@ -43,11 +44,12 @@ class Registrant:
 @dataclass(frozen=True, slots=True)
 class NewUser:
     """Who shall have an account without an e-mail address. `username` None: any.
-    `password` None: nobody can log in with one.
+    `password` None: nobody can log in with one. `name`: what others see; None: the username.
     """
 
     username: str | None
     password: str | None
+    name: str | None = None
     is_guest: bool = False
     appservice: str | None = None
 
@@ -84,14 +86,18 @@ class Registration:
         tokens: Tokens,
         policy: Policy,
         server_name: ServerName,
+        application_services: ApplicationServices,
+        announce: Announce,
         clock: Clock,
         random_bytes: RandomBytes,
     ) -> None:
         self._database = database
+        self._announce = announce
         self._passwords = passwords
         self._tokens = tokens
         self._policy = policy
         self._server_name = server_name
+        self._application_services = application_services
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -110,16 +116,68 @@ class Registration:
         )
         return await self._tokens.open(account, client)
 
-    async def create_user(self, user: NewUser, *, code: str | None = None) -> AccountRecord:
-        """An account that has a username instead of an e-mail address; whether there may be one
-        was asked before. code: an invitation, of which one use is taken.
-        Raises UsernameTaken, InvalidInput, NotAllowed.
+    async def available(
+        self, username: str, *, service: ApplicationService | None = None
+    ) -> UserID:
+        """The user ID that somebody who chooses this username would have.
+
+        service: the application service that asks.
+        Raises InvalidUsername, NameReserved, UsernameTaken.
         """
-        applicant = await self._check_user(user)
+        user_id = self._chosen(username, service)
+        async with self._database.connection() as db:
+            if await users.by_user_ids(db, [user_id]):
+                raise UsernameTaken("This username is taken.")
+        return user_id
+
+    async def create_user(
+        self,
+        user: NewUser,
+        *,
+        code: str | None = None,
+        service: ApplicationService | None = None,
+        is_admin: bool = False,
+    ) -> AccountRecord:
+        """An account that has a username instead of an e-mail address; whether there may be one
+        was asked before.
+
+        code: an invitation, of which one use is taken. service: the application service that makes
+        the account for itself.
+        Raises as `available` does; InvalidInput for the password, NotAllowed for the code.
+        """
+        applicant = await self._check_user(user, service)
         code_hash = None if code is None else _hash_of(code)
         return await self._database.retrying(
-            lambda db: self._insert_with_code(db, applicant, code_hash)
+            lambda db: self._insert_with_code(db, applicant, code_hash, is_admin=is_admin)
         )
+
+    async def upgrade_guest(self, by: Requester, password: str, *, code: str | None) -> None:
+        """A guest's account becomes one like any other; its sessions go on.
+        Raises InvalidInput for the password, NotAllowed for the code.
+        """
+        password_hash = await self._passwords.hash(password)
+        code_hash = None if code is None else _hash_of(code)
+
+        async def upgrade(db: Connection) -> None:
+            await self._use(db, code_hash)
+            await accounts.end_being_guest(db, by.user_nid, password_hash, self._clock.now_ms())
+
+        await self._database.retrying(upgrade)
+        self._announce("account-changed", str(by.user_uuid))
+
+    async def ensure_senders(self) -> None:
+        """The users that application services act as themselves exist."""
+        for service in self._application_services:
+            async with self._database.connection() as db:
+                known = await accounts.by_user_id(db, service.sender)
+            if known is None:
+                sender = NewUser(localpart_of(service.sender), None, appservice=service.id)
+                await self.create_user(sender, service=service)
+
+    async def is_usable(self, code: str) -> bool:
+        """Whether somebody may register with this invitation code now."""
+        async with self._database.connection() as db:
+            return await invitation_codes.is_usable(db, _hash_of(code), self._clock.now_ms())
 
     async def create_account(self, registrant: Registrant, *, is_admin: bool) -> AccountRecord:
         """An account by decision of an administrator. Raises InvalidInput, Conflict."""
@@ -165,7 +223,7 @@ class Registration:
             async with self._database.connection() as db:
                 if not await invitation_codes.is_usable(db, code_hash, self._clock.now_ms()):
                     raise _code_is_unusable()
-        elif self._policy == "invite":
+        elif self._policy == "token":
             raise NotAllowed(
                 "This server accepts registrations with an invitation code only: "
                 "ask an administrator for one."
@@ -178,35 +236,49 @@ class Registration:
     async def _check(self, registrant: Registrant) -> _Applicant:
         email = account_fields.email_address(registrant.email)
         name = account_fields.display_name(registrant.name)
-        user_id = (
-            account_fields.chosen_user_id(registrant.username, self._server_name)
-            if registrant.username is not None
-            else None
-        )
+        user_id = self._chosen(registrant.username) if registrant.username is not None else None
         password = registrant.password
         password_hash = "" if password is None else await self._passwords.hash(password)
         return _Applicant(email, name, user_id, password_hash)
 
-    async def _check_user(self, user: NewUser) -> _Applicant:
+    async def _check_user(self, user: NewUser, service: ApplicationService | None) -> _Applicant:
         username = user.username
         if username is None:
             username = base64.encode_urlsafe(self._random_bytes(_GENERATED_BYTES)).lower()
-        user_id = account_fields.chosen_user_id(username, self._server_name)
+        user_id = self._chosen(username, service)
         password = user.password
         password_hash = "" if password is None else await self._passwords.hash(password)
-        name = localpart_of(user_id)
+        name = user.name or localpart_of(user_id)
         return _Applicant(None, name, user_id, password_hash, user.is_guest, user.appservice)
 
+    def _chosen(self, username: str, service: ApplicationService | None = None) -> UserID:
+        """The user ID, if whoever chose it may have it. Raises InvalidUsername, NameReserved."""
+        user_id = account_fields.chosen_user_id(username, self._server_name)
+        if service is not None and not service.may_be(user_id):
+            raise NameReserved(f"{user_id} is not a user of {service.id}.")
+        if service is None and self._application_services.reserving_user(user_id) is not None:
+            raise NameReserved("This username is reserved for an application service.")
+        return user_id
+
     async def _insert_with_code(
-        self, db: Connection, applicant: _Applicant, code_hash: bytes | None
+        self,
+        db: Connection,
+        applicant: _Applicant,
+        code_hash: bytes | None,
+        *,
+        is_admin: bool = False,
     ) -> AccountRecord:
-        is_admin = False
-        if code_hash is not None:
-            used = await invitation_codes.use(db, code_hash, self._clock.now_ms())
-            if used is None:
-                raise _code_is_unusable()
-            is_admin = used
-        return await self._insert(db, applicant, is_admin=is_admin)
+        makes_admin = await self._use(db, code_hash)
+        return await self._insert(db, applicant, is_admin=is_admin or makes_admin)
+
+    async def _use(self, db: Connection, code_hash: bytes | None) -> bool:
+        """Takes one use of a code, if one is given. Whether it makes an administrator."""
+        if code_hash is None:
+            return False
+        makes_admin = await invitation_codes.use(db, code_hash, self._clock.now_ms())
+        if makes_admin is None:
+            raise _code_is_unusable()
+        return makes_admin
 
     async def _insert(
         self, db: Connection, applicant: _Applicant, *, is_admin: bool
@@ -242,7 +314,9 @@ class Registration:
         while True:
             candidates = list(islice(names, at_once))
             taken = {user.user_id for user in await users.by_user_ids(db, candidates)}
-            for user_id in (candidate for candidate in candidates if candidate not in taken):
+            for user_id in candidates:
+                if user_id in taken or self._application_services.reserving_user(user_id):
+                    continue
                 user = await users.create(db, user_id, applicant.name)
                 if user is not None:
                     return user

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from homeserver import logs
 from homeserver.accounts import Accounts, build_accounts
+from homeserver.application_services import load_application_services
 from homeserver.clock import SystemClock
 from homeserver.config import Config, LoggingConfig
 from homeserver.errors import Unavailable
@@ -92,6 +93,9 @@ async def _accounts(
     return build_accounts(
         settings=config.auth,
         server_name=ServerName(name),
+        application_services=load_application_services(
+            config.appservices.registration_files, ServerName(name)
+        ),
         jwt_secret=keys.jwt_secret,
         database=database,
         announce=lambda topic, payload: announcements.append((topic, payload)),

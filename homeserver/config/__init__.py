@@ -6,18 +6,22 @@ The models in `models.py` are the only description of the settings; the example 
 
 from homeserver.config.loading import ConfigError, load
 from homeserver.config.models import (
+    AppservicesConfig,
     AuthConfig,
     BridgesConfig,
     Config,
     DatabaseConfig,
     GoogleChatConfig,
     LoggingConfig,
+    Policy,
     PresenceConfig,
     RateLimitsConfig,
     RoomsConfig,
     SearchConfig,
     ServerConfig,
     StorageConfig,
+    SupportConfig,
+    TurnConfig,
     WebSocketConfig,
     WhatsAppConfig,
 )
@@ -26,6 +30,7 @@ from homeserver.config.values import Address
 
 __all__ = [
     "Address",
+    "AppservicesConfig",
     "AuthConfig",
     "BridgesConfig",
     "Config",
@@ -33,12 +38,15 @@ __all__ = [
     "DatabaseConfig",
     "GoogleChatConfig",
     "LoggingConfig",
+    "Policy",
     "PresenceConfig",
     "RateLimitsConfig",
     "RoomsConfig",
     "SearchConfig",
     "ServerConfig",
     "StorageConfig",
+    "SupportConfig",
+    "TurnConfig",
     "WebSocketConfig",
     "WhatsAppConfig",
     "example",

@@ -1,9 +1,17 @@
 """The settings as models: types, limits, defaults, and the descriptions that operators read."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from homeserver.config.values import (
     Address,
@@ -15,12 +23,32 @@ from homeserver.config.values import (
     OptionalBindAddress,
     OptionalPublicURL,
     Origins,
+    Paths,
+    PublicURL,
     Rate,
+    Registrations,
     Seconds,
     ServerNameText,
+    TurnURIs,
+    from_text,
 )
 
 _NO_SECRET = SecretStr("")
+
+
+class Policy(BaseModel):
+    """A document that people accept to get an account."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    version: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=255)
+    url: PublicURL
+    language: str = Field(default="en", pattern=r"^[A-Za-z0-9_-]{2,16}$")
+
+
+Policies = Annotated[tuple[Policy, ...], BeforeValidator(from_text)]
 
 
 class Section(BaseModel):
@@ -85,14 +113,26 @@ folder."""
 class AuthConfig(Section):
     """Accounts, passwords and tokens."""
 
-    registration: Literal["closed", "invite", "open"] = "closed"
-    """Who may register: nobody (an administrator makes accounts), holders of an invitation, or \
-everybody."""
+    registration: Registrations = "closed"
+    """Who may register: nobody (an administrator makes accounts), holders of an invitation code \
+(which the Matrix API calls a registration token), or everybody."""
+    registration_shared_secret: SecretStr = _NO_SECRET
+    """Who knows it may make accounts at `/_synapse/admin/v1/register`; empty switches that off."""
+    guests: bool = False
+    """Whether people may look around as guests, without an account of their own."""
+    terms: Policies = ()
+    """Documents to accept for an account over the Matrix API: tables with `id`, `version`, \
+`name`, `url`, and `language` (`en` if it is missing)."""
+    login_tokens: bool = False
+    """Whether people who are logged in may get a token that logs in another client, once."""
+    login_token_ttl_seconds: Count = 120
+    """Lifetime of such a token."""
     jwt_secret: JWTSecret = _NO_SECRET
     """Key that signs access tokens, at least 32 bytes; empty makes one at the first start and \
 keeps it in the data folder."""
     access_token_ttl_seconds: Count = 86_400
-    """Lifetime of an access token."""
+    """Lifetime of an access token that can be refreshed; one for a client of the Matrix API that \
+cannot refresh lasts for as long as its session is used."""
     refresh_token_ttl_days: Count = 90
     """A session that is not used for so long ends."""
     ticket_ttl_seconds: Count = 30
@@ -267,6 +307,46 @@ class LoggingConfig(Section):
     """`json`: one object a line, for machines; `console`: for people."""
 
 
+class SupportConfig(Section):
+    """Whom people can turn to for help: `/.well-known/matrix/support`."""
+
+    admin_email: str = ""
+    """E-mail address of the administrators."""
+    admin_matrix_id: str = Field(default="", pattern=r"^(@[^:\s]+:\S+)?$")
+    """Matrix user ID of an administrator."""
+    security_email: str = ""
+    """E-mail address for reports about security."""
+    page: OptionalPublicURL = ""
+    """A page with help."""
+
+
+class TurnConfig(Section):
+    """TURN servers for calls, such as coturn with `use-auth-secret`."""
+
+    uris: TurnURIs = ()
+    """Addresses, for instance `turn:turn.example.org?transport=udp`; none switches this off."""
+    shared_secret: SecretStr = _NO_SECRET
+    """coturn's `static-auth-secret`: credentials are made from it for each user."""
+    ttl_seconds: Count = 86_400
+    """How long credentials are good."""
+
+
+class PolicyServerConfig(Section):
+    """A policy server of this server's name: `/.well-known/matrix/policy_server`."""
+
+    ed25519_public_key: str = Field(default="", pattern=r"^[A-Za-z0-9+/_-]*$")
+    """Its public key, in unpadded base64; empty: there is none."""
+
+
+class AppservicesConfig(Section):
+    """Application services of the Matrix network: bridges and bots that stand for many users."""
+
+    registration_files: Paths = ()
+    """Registration files (YAML), one for each application service."""
+    ping_timeout_seconds: Seconds = 60.0
+    """How long an application service may take to answer a ping."""
+
+
 class Config(Section):
     """All settings."""
 
@@ -280,6 +360,10 @@ class Config(Section):
     search: SearchConfig = SearchConfig()
     storage: StorageConfig = StorageConfig()
     bridges: BridgesConfig = BridgesConfig()
+    appservices: AppservicesConfig = AppservicesConfig()
+    turn: TurnConfig = TurnConfig()
+    support: SupportConfig = SupportConfig()
+    policy_server: PolicyServerConfig = PolicyServerConfig()
     logging: LoggingConfig = LoggingConfig()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from homeserver.config.models import Config, Section
 from homeserver.config.settings import Setting, sections, settings_of
@@ -102,13 +102,17 @@ def _kind(setting: Setting, schema: Mapping[str, Any]) -> str:
 
 
 def _kind_parts(schema: Mapping[str, Any]) -> Iterator[str]:
-    yield {"array": "list of strings"}.get(schema["type"], schema["type"])
+    yield _list_of(schema) if schema["type"] == "array" else schema["type"]
     if "minimum" in schema:
         yield f"at least {schema['minimum']}"
     if "exclusiveMinimum" in schema:
         yield f"more than {_number(schema['exclusiveMinimum'])}"
     if "maximum" in schema:
         yield f"at most {schema['maximum']}"
+
+
+def _list_of(schema: Mapping[str, Any]) -> str:
+    return "list of tables" if "$ref" in schema["items"] else "list of strings"
 
 
 def _doc(section: type[Section]) -> str:
@@ -134,9 +138,16 @@ def _toml(value: Any, *, redact: bool = False) -> str:
         case str() | Path():
             return _toml_string(str(value))
         case Sequence():
-            return f"[{', '.join(_toml_string(str(item)) for item in value)}]"
+            return f"[{', '.join(map(_toml_item, value))}]"
         case _:
             raise TypeError(f"no TOML for {type(value).__name__}")
+
+
+def _toml_item(item: Any) -> str:
+    if not isinstance(item, BaseModel):
+        return _toml_string(str(item))
+    pairs = (f"{name} = {_toml(value)}" for name, value in item)
+    return f"{{ {', '.join(pairs)} }}"
 
 
 def _number(value: float) -> str:

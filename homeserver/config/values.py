@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -78,7 +79,7 @@ def _unless_empty(check: Callable[[_T], _T]) -> Callable[[_T], _T]:
     return lambda value: check(value) if value else value
 
 
-def _from_text(value: Any) -> Any:
+def from_text(value: Any) -> Any:
     """A list from the environment: a JSON array, or words separated by commas."""
     if not isinstance(value, str):
         return value
@@ -97,13 +98,23 @@ def _json_array(text: str) -> Any:
 ServerNameText = Annotated[str, AfterValidator(_check_server_name)]
 BindAddress = Annotated[str, AfterValidator(_check_address)]
 OptionalBindAddress = Annotated[str, AfterValidator(_unless_empty(_check_address))]
+PublicURL = Annotated[str, AfterValidator(_check_public_url)]
 OptionalPublicURL = Annotated[str, AfterValidator(_unless_empty(_check_public_url))]
 DatabaseURL = Annotated[SecretStr, AfterValidator(_unless_empty(_check_database_url))]
 JWTSecret = Annotated[SecretStr, AfterValidator(_unless_empty(_check_jwt_secret))]
 Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_from_text)
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(from_text)
 ]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_from_text)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(from_text)]
 Seconds = Annotated[float, Field(gt=0)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(from_text)]
+TurnURIs = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^turns?:\S+$")], ...], BeforeValidator(from_text)
+]
+Registrations = Annotated[
+    Literal["closed", "token", "open"],
+    BeforeValidator(lambda value: "token" if value == "invite" else value),
+]
+"""`invite` is the word of earlier versions for `token`."""
 Rate = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]

@@ -124,6 +124,19 @@ async def replace_hash(db: Connection, user_nid: int, *, old: str, new: str) -> 
     )
 
 
+async def end_being_guest(db: Connection, user_nid: int, password_hash: str, now_ms: int) -> None:
+    await db.execute(
+        """
+        UPDATE accounts
+        SET is_guest = false, password_hash = $2, password_changed_at = $3, updated_at = $3
+        WHERE user_nid = $1
+        """,
+        user_nid,
+        password_hash,
+        now_ms,
+    )
+
+
 async def touch(db: Connection, user_nid: int, now_ms: int) -> None:
     await db.execute("UPDATE accounts SET updated_at = $2 WHERE user_nid = $1", user_nid, now_ms)
 

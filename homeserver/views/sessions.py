@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.access_tokens import Claims
+from homeserver.application_services import ApplicationService
 from homeserver.clock import Clock
-from homeserver.errors import NotAllowed, NotFound
-from homeserver.identifiers import UserID
+from homeserver.errors import NotAllowed, NotFound, UnknownDevice
+from homeserver.identifiers import UserID, native_uuid
 from homeserver.requester import Requester
 from homeserver.storage import accounts, sessions
+from homeserver.storage.accounts import AccountRecord
 from homeserver.storage.database import Database
 from homeserver.storage.sessions import SessionRecord
+
+_NEVER_MS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,56 @@ class Sessions:
             records = await sessions.of_user(db, account.user.user_nid, self._clock.now_ms())
         return [_view(record, by) for record in records]
 
+    async def of_application_service(
+        self, service: ApplicationService, user_id: str | None, device_id: str | None
+    ) -> Requester:
+        """An application service as one of its users (None: its own), with a device or without.
+
+        Without a device the transactions of each user are counted by the user.
+        Raises NotAllowed for a user that is not its own, or that it has not registered;
+        UnknownDevice.
+        """
+        wanted = service.sender if user_id is None else UserID(user_id)
+        if not service.may_be(wanted):
+            raise NotAllowed(f"{service.id} may not act as {wanted}.")
+        async with self._database.connection() as db:
+            account = await accounts.by_user_id(db, wanted)
+            if account is None or account.deactivated_at is not None:
+                raise NotAllowed(f"{service.id} has not registered {wanted}.")
+            user_nid = account.user.user_nid
+            device = (
+                None if device_id is None else await sessions.by_device(db, user_nid, device_id)
+            )
+        if device_id is not None and device is None:
+            raise UnknownDevice(f"{wanted} has no device {device_id}.", field="device_id")
+        return _asserted(service, account, device)
+
     async def list(self, by: Requester) -> list[SessionView]:
         """The reader's sessions, the one used last first."""
         async with self._database.connection() as db:
             records = await sessions.of_user(db, by.user_nid, self._clock.now_ms())
         return [_view(record, by) for record in records]
+
+
+def _asserted(
+    service: ApplicationService, account: AccountRecord, device: SessionRecord | None
+) -> Requester:
+    user = account.user
+    without_device = native_uuid(f"{service.id} as {user.user_id}")
+    return Requester(
+        user_nid=user.user_nid,
+        user_id=user.user_id,
+        user_uuid=user.uuid,
+        session_nid=-user.user_nid if device is None else device.session_nid,
+        session_uuid=without_device if device is None else device.uuid,
+        device_id="" if device is None else device.device_id,
+        is_admin=account.is_admin,
+        expires_at_ms=_NEVER_MS,
+        appservice=service.id,
+        is_locked=account.locked_at is not None,
+        is_suspended=account.suspended_at is not None,
+        is_limited=service.rate_limited and user.user_id != service.sender,
+    )
 
 
 def _earlier(token_ends: int | None, session_ends: int) -> int:

@@ -25,7 +25,7 @@ def closed_office(database) -> Office:
 
 @pytest.fixture
 def invite_office(database) -> Office:
-    return Office(database, CHEAP.model_copy(update={"registration": "invite"}))
+    return Office(database, CHEAP.model_copy(update={"registration": "token"}))
 
 
 class TestRegistration:

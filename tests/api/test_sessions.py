@@ -100,6 +100,7 @@ class TestAccessTokens:
             tokens=office.accounts.tokens,
             sessions=office.accounts.sessions,
             sightings=office.accounts.sightings,
+            application_services=office.accounts.application_services,
             bus=office.bus,
             clock=office.clock,
             random_bytes=token_bytes,

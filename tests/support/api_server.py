@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import TypeAdapter
 
 from homeserver.accounts import build_accounts
+from homeserver.application_services import load_application_services
 from homeserver.clock import SystemClock
 from homeserver.config import AuthConfig, Config, RateLimitsConfig
 from homeserver.core import build_core
@@ -146,6 +147,9 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
     accounts = build_accounts(
         settings=config.auth,
         server_name=SERVER,
+        application_services=load_application_services(
+            config.appservices.registration_files, SERVER
+        ),
         jwt_secret=SECRET,
         database=database,
         announce=bus.announce,
@@ -153,6 +157,7 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
         clock=clock,
         random_bytes=token_bytes,
     )
+    await accounts.registration.ensure_senders()
     await core.start()
     facades = build_facades(
         config=config,

@@ -9,6 +9,7 @@ from clientapi.authentication import Authenticator
 from homeserver.accounts import Accounts, build_accounts
 from homeserver.actions.registration import Registrant
 from homeserver.actions.tokens import Client, Grant
+from homeserver.application_services import ApplicationServices
 from homeserver.config import AuthConfig
 from homeserver.errors import NotAuthenticated
 from homeserver.identifiers import ServerName
@@ -63,6 +64,7 @@ class Office:
             tokens=self.accounts.tokens,
             sessions=self.accounts.sessions,
             sightings=self.accounts.sightings,
+            application_services=self.accounts.application_services,
             bus=self.bus,
             clock=self.clock,
             random_bytes=token_bytes,
@@ -73,6 +75,7 @@ class Office:
         return build_accounts(
             settings=settings,
             server_name=SERVER,
+            application_services=ApplicationServices(),
             jwt_secret=SECRET,
             database=self.database,
             announce=self.bus.announce,
