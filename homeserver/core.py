@@ -303,7 +303,9 @@ def _build_actions(
             transactions=transactions,
             max_message_bytes=config.rooms.max_message_bytes,
         ),
-        send_event=SendEvent(writer=writer, lookups=lookups, transactions=transactions),
+        send_event=SendEvent(
+            database=database, writer=writer, lookups=lookups, transactions=transactions
+        ),
         create_room=CreateRoom(
             database=database,
             writer=writer,
@@ -331,6 +333,8 @@ def _build_actions(
             database=database,
             writer=writer,
             lookups=lookups,
+            members=members,
+            transactions=transactions,
             people=streams.people,
             aliases=aliases,
         ),

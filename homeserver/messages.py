@@ -31,7 +31,12 @@ class Relation:
 
 def relation_of(event: Event) -> Relation | None:
     """The relation of an event to another, or None where there is none that can be read."""
-    relates = None if event.is_state else event.content.get("m.relates_to")
+    return None if event.is_state else relation_in(event.content)
+
+
+def relation_in(content: Mapping[str, Any]) -> Relation | None:
+    """The relation that the content of a message event names."""
+    relates = content.get("m.relates_to")
     if relates is None or not isinstance(relates, Mapping):
         return None
     rel_type, event_id, key = relates.get("rel_type"), relates.get("event_id"), relates.get("key")

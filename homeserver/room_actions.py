@@ -9,8 +9,11 @@ from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
 from homeserver.actions.lookups import Lookups
 from homeserver.actions.member_events import MemberEvents
+from homeserver.actions.members import Members
 from homeserver.actions.moderation import Moderation
+from homeserver.actions.redacting import Redacting
 from homeserver.actions.set_state import SetState
+from homeserver.actions.transactions import Transactions
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.rooms.writer import RoomWriter
@@ -28,6 +31,7 @@ class RoomActions:
     leaving: Leaving
     moderation: Moderation
     set_state: SetState
+    redacting: Redacting
 
 
 def build_room_actions(
@@ -37,6 +41,8 @@ def build_room_actions(
     database: Database,
     writer: RoomWriter,
     lookups: Lookups,
+    members: Members,
+    transactions: Transactions,
     people: People,
     aliases: Aliases,
 ) -> RoomActions:
@@ -77,5 +83,13 @@ def build_room_actions(
             inviting=inviting,
             leaving=leaving,
             moderation=moderation,
+        ),
+        redacting=Redacting(
+            database=database,
+            writer=writer,
+            lookups=lookups,
+            members=members,
+            transactions=transactions,
+            server_name=server_name,
         ),
     )

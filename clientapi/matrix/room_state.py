@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from clientapi.matrix.endpoint import Call, Content, Json, Query, Route
 from clientapi.matrix.services import MatrixServices
 from clientapi.matrix.strangers import members_only
@@ -13,7 +15,7 @@ from homeserver.requester import Requester
 class Timestamp(Query):
     """Application-service API v1.19 "Timestamp massaging": when it shall have happened."""
 
-    ts: int | None = None
+    ts: int | None = Field(default=None, ge=0, lt=2**53)
 
     def for_(self, by: Requester) -> int | None:
         """Milliseconds since the epoch; who is no application service cannot choose them."""

@@ -10,6 +10,7 @@ from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
 from homeserver.actions.moderation import Moderation
+from homeserver.actions.redacting import Redacting
 from homeserver.actions.registration import Registration
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
@@ -24,6 +25,7 @@ class MatrixServices:
 
     send_event: SendEvent
     set_state: SetState
+    redacting: Redacting
     create_by_preset: CreateByPreset
     joining: Joining
     inviting: Inviting

@@ -64,6 +64,22 @@ async def reaction_nid(db: Connection, parent_uuid: UUID, sender_nid: int, key: 
     return nid
 
 
+async def is_annotated(
+    db: Connection, parent_uuid: UUID, sender_nid: int, event_type: str, key: str
+) -> bool:
+    """Whether a user has annotated an event by an event of that type with a key."""
+    found: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM relations r JOIN events e USING (event_nid)"
+        " WHERE r.parent_uuid = $1 AND r.sender_nid = $2 AND r.key = $3"
+        " AND r.rel_type = 'm.annotation' AND e.type = $4)",
+        parent_uuid,
+        sender_nid,
+        key,
+        event_type,
+    )
+    return found
+
+
 async def waiting_redaction_nids(db: Connection, parent_uuid: UUID) -> list[int]:
     """Redactions that came before the event that they redact."""
     rows = await db.fetch(
