@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from homeserver.actions.account_data import AccountData
 from homeserver.actions.aliases import Aliases
 from homeserver.actions.create_room import CreateRoom
 from homeserver.actions.lookups import Lookups
@@ -13,6 +14,7 @@ from homeserver.actions.receipts import Receipts
 from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send import Send
 from homeserver.actions.send_event import SendEvent
+from homeserver.actions.tags import Tags
 from homeserver.actions.transactions import Transactions
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
@@ -85,6 +87,8 @@ class Actions:
     room_settings: RoomSettings
     aliases: Aliases
     rooms: RoomActions
+    account_data: AccountData
+    tags: Tags
     receipts: Receipts
     typing: Typing
     presence: Presence
@@ -294,6 +298,9 @@ def _build_actions(
         rooms=streams.rooms,
         server_name=server_name,
     )
+    account_data = AccountData(
+        database=database, writer=streams.account_data_writer, lookups=lookups
+    )
     return Actions(
         send=Send(
             database=database,
@@ -338,6 +345,8 @@ def _build_actions(
             people=streams.people,
             aliases=aliases,
         ),
+        account_data=account_data,
+        tags=Tags(account_data=account_data, writer=streams.account_data_writer),
         receipts=Receipts(
             database=database,
             writer=streams.receipt_writer,

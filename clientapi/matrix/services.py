@@ -4,19 +4,27 @@ from dataclasses import dataclass
 
 from clientapi.authentication import Authenticator
 from clientapi.rate_limits import RateLimits
+from homeserver.actions.account_data import AccountData
 from homeserver.actions.aliases import Aliases
 from homeserver.actions.create_by_preset import CreateByPreset
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
 from homeserver.actions.moderation import Moderation
+from homeserver.actions.presence import Presence
+from homeserver.actions.receipts import Receipts
 from homeserver.actions.redacting import Redacting
 from homeserver.actions.registration import Registration
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
+from homeserver.actions.tags import Tags
 from homeserver.actions.tokens import Tokens
+from homeserver.actions.typing import Typing
+from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
+from homeserver.views.account_data import AccountData as AccountDataViews
+from homeserver.views.presence import Presence as PresenceViews
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +40,18 @@ class MatrixServices:
     leaving: Leaving
     moderation: Moderation
     aliases: Aliases
+    account_data: AccountData
+    tags: Tags
+    receipts: Receipts
+    typing: Typing
+    presence: Presence
     registration: Registration
     tokens: Tokens
 
+    account_data_views: AccountDataViews
+    presence_views: PresenceViews
+
+    clock: Clock
     config: Config
     server_name: ServerName
     authenticator: Authenticator

@@ -1,5 +1,6 @@
 """Saying how one is. Source: seed section 1, `presence.update`; C-S API v1.19 "Presence"."""
 
+from homeserver.actions.standing import require_active
 from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
 from homeserver.streams.people import People, Person
@@ -47,8 +48,9 @@ class Presence:
     async def say(self, by: Requester, status: str, message: str | None) -> None:
         """A device that syncs says how its user is. message: in his own words; None: nothing.
 
-        Raises InvalidInput.
+        Raises InvalidInput, AccountSuspended.
         """
+        require_active(by)
         _check_status(status)
         if message is not None and len(message.encode("utf-8", "replace")) > MAX_MESSAGE_BYTES:
             raise InvalidInput(

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from homeserver.actions.lookups import Lookups
 from homeserver.actions.members import Members
+from homeserver.actions.standing import require_active
 from homeserver.requester import Requester
 from homeserver.streams.people import People
 from homeserver.streams.typing import TypingStream
@@ -26,6 +27,7 @@ class Typing:
         """timeout_ms: for so long, at most two minutes, unless it is said again; None: for as long
         as native clients need. Raises NotFound for a room that one is not in.
         """
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
         person = await self._people.get(by.user_nid)

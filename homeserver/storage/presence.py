@@ -1,17 +1,8 @@
 """Table `presence`: when people were last here, and what they say of how they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from homeserver.storage.database import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceRow:
-    """last_seen: milliseconds since the epoch."""
-
-    last_seen: int
-    status_msg: str | None
 
 
 async def save(db: Connection, seen: Mapping[int, tuple[str, int]]) -> None:
@@ -50,15 +41,9 @@ async def messages(db: Connection, limit: int) -> dict[int, str]:
     return {row["user_nid"]: row["status_msg"] for row in reversed(rows)}
 
 
-async def of_user(db: Connection, user_nid: int) -> PresenceRow | None:
-    """None for somebody who never was here."""
-    row = await db.fetchrow(
-        "SELECT last_seen, status_msg FROM presence WHERE user_nid = $1", user_nid
-    )
-    return None if row is None else PresenceRow(row["last_seen"], row["status_msg"])
-
-
 async def last_seen(db: Connection, user_nid: int) -> int | None:
     """Milliseconds since the epoch; None if never."""
-    seen = await of_user(db, user_nid)
-    return None if seen is None else seen.last_seen
+    seen: int | None = await db.fetchval(
+        "SELECT last_seen FROM presence WHERE user_nid = $1", user_nid
+    )
+    return seen
