@@ -1,13 +1,13 @@
 -- What sync needs.
 
 -- Connections of simplified sliding sync (MSC4186): what each was told, so that a position is good
--- again after a restart. state: JSON.
+-- again after a restart. Of each, the newest version and the one before it. state: JSON.
 CREATE TABLE sliding_connections (
     session_nid  bigint NOT NULL REFERENCES sessions ON DELETE CASCADE,
     conn_id      text COLLATE "C" NOT NULL,
-    position     bigint NOT NULL,
+    version      bigint NOT NULL,
     state        bytea NOT NULL,
-    used_at      bigint NOT NULL,
-    PRIMARY KEY (session_nid, conn_id, position)
+    used_at      bigint NOT NULL,            -- when it was written
+    PRIMARY KEY (session_nid, conn_id, version)
 );
 CREATE INDEX sliding_connections_used ON sliding_connections (used_at);
