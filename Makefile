@@ -6,12 +6,15 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Clients that are written in JavaScript, for the tests with them.
+JS := tests/clients/js
+JS_INSTALLED := $(JS)/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 WORKERS ?= auto
 ARGS ?=
 
-.PHONY: help install run test format docs bench lock clean \
+.PHONY: help install install-clients run test format docs bench lock clean \
     check check-format check-lint check-types check-layers check-docs
 .DEFAULT_GOAL := help
 
@@ -38,10 +41,19 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
+install-clients: $(JS_INSTALLED)
+
+$(JS_INSTALLED): $(JS)/package-lock.json
+	@command -v npm >/dev/null || { echo 'The tests need Node and npm, and one is missing.' \
+	    'On Debian and Ubuntu: apt-get install nodejs npm' >&2; exit 1; }
+	@echo 'Installing clients into $(JS)/node_modules'
+	@npm --prefix $(JS) ci --ignore-scripts --loglevel error
+	@touch $@
+
 run: install
 	@$(BIN)/foyer serve $(ARGS)
 
-test: install
+test: install install-clients
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 check: check-format check-lint check-types check-layers check-docs
@@ -77,5 +89,5 @@ lock: install
 	    --upgrade --generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean:
-	@rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(JS)/node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

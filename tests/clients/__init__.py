@@ -1,0 +1,1 @@
+"""Clients that others wrote, against a real server: each play is performed with several of them."""

@@ -1,0 +1,342 @@
+// A person with matrix-js-sdk: what can be done with it, and what it shows by its own models.
+import * as sdk from "matrix-js-sdk";
+import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
+
+const CHANGES = [
+    sdk.ClientEvent.Sync,
+    sdk.ClientEvent.Event,
+    sdk.ClientEvent.Room,
+    sdk.ClientEvent.DeleteRoom,
+    sdk.ClientEvent.AccountData,
+    sdk.MatrixEventEvent.Replaced,
+    sdk.RoomEvent.MyMembership,
+    sdk.RoomEvent.Name,
+    sdk.RoomEvent.Receipt,
+    sdk.RoomEvent.Redaction,
+    sdk.RoomEvent.Timeline,
+    sdk.RoomEvent.UnreadNotifications,
+    sdk.RoomMemberEvent.Membership,
+    sdk.RoomMemberEvent.Name,
+    sdk.RoomMemberEvent.Typing,
+    sdk.RoomStateEvent.Events,
+    sdk.ThreadEvent.New,
+    sdk.ThreadEvent.NewReply,
+    sdk.ThreadEvent.Update,
+    sdk.UserEvent.Presence,
+];
+const WINDOW = { timeline_limit: 20, required_state: [["*", "*"]] };
+
+export class Person {
+    constructor(url, ring) {
+        this.url = url;
+        this.ring = ring;
+        this.refusals = [];
+        this.client = this.#with({});
+    }
+
+    // Coming and going
+
+    async registers(username, password, name) {
+        const auth = { type: "m.login.dummy" };
+        this.#isLoggedIn(await this.client.register(username, password, null, auth));
+        await this.client.setDisplayName(name);
+        return this.client.getUserId();
+    }
+
+    async logsIn(username, password) {
+        const identifier = { type: "m.id.user", user: username };
+        const login = { type: "m.login.password", identifier, password };
+        this.#isLoggedIn(await this.client.loginRequest(login));
+        return this.client.getUserId();
+    }
+
+    async starts(sliding) {
+        for (const change of CHANGES) this.client.on(change, this.ring);
+        const prepared = new Promise((resolve, reject) => {
+            this.client.on(sdk.ClientEvent.Sync, (state, _, data) => {
+                if (state === sdk.SyncState.Prepared) resolve();
+                if (state === sdk.SyncState.Error) reject(data.error);
+            });
+        });
+        const slidingSync = sliding ? this.#sliding() : undefined;
+        await this.client.startClient({
+            initialSyncLimit: 20,
+            lazyLoadMembers: true,
+            threadSupport: true,
+            slidingSync,
+        });
+        await prepared;
+    }
+
+    stops() {
+        this.client.stopClient();
+        this.client.removeAllListeners();
+        return this.refusals;
+    }
+
+    // Rooms
+
+    async creates(name, invite, more) {
+        const preset = sdk.Preset.PrivateChat;
+        const { room_id: roomId } = await this.client.createRoom({ preset, name, invite, ...more });
+        await this.#until(() => this.client.getRoom(roomId)?.name === name);
+        return roomId;
+    }
+
+    async invites(room, userId) {
+        await this.client.invite(this.#room(room).roomId, userId);
+    }
+
+    async accepts(room) {
+        const { roomId } = this.#room(room);
+        await this.client.joinRoom(roomId);
+        await this.#until(() => this.client.getRoom(roomId)?.getMyMembership() === "join");
+    }
+
+    async leaves(room) {
+        await this.client.leave(this.#room(room).roomId);
+    }
+
+    async removes(room, userId) {
+        await this.client.kick(this.#room(room).roomId, userId);
+    }
+
+    async setsTopic(room, topic) {
+        await this.client.setRoomTopic(this.#room(room).roomId, topic);
+    }
+
+    async addsToSpace(space, room) {
+        const child = this.#room(room).roomId;
+        const content = { via: [this.client.getDomain()] };
+        await this.client.sendStateEvent(
+            this.#room(space).roomId, sdk.EventType.SpaceChild, content, child,
+        );
+    }
+
+    // Messages
+
+    async says(room, text) {
+        await this.client.sendTextMessage(this.#room(room).roomId, text);
+    }
+
+    async edits(room, text, body) {
+        await this.#sends(room, {
+            "msgtype": "m.text",
+            "body": `* ${body}`,
+            "m.new_content": { msgtype: "m.text", body },
+            "m.relates_to": { rel_type: "m.replace", event_id: this.#event(room, text).getId() },
+        });
+    }
+
+    async replies(room, to, body) {
+        const relation = { "m.in_reply_to": { event_id: this.#event(room, to).getId() } };
+        await this.#sends(room, { msgtype: "m.text", body, "m.relates_to": relation });
+    }
+
+    async saysInThread(room, root, text) {
+        // As Element does: whoever opens a thread has it before somebody wrote in it.
+        const found = this.#room(room);
+        const event = this.#event(room, root);
+        if (!found.getThread(event.getId())) found.createThread(event.getId(), event, [], true);
+        await this.client.sendTextMessage(found.roomId, event.getId(), text);
+    }
+
+    async reacts(room, text, key) {
+        const target = this.#event(room, text).getId();
+        const relation = { rel_type: "m.annotation", event_id: target, key };
+        const content = { "m.relates_to": relation };
+        await this.client.sendEvent(this.#room(room).roomId, "m.reaction", content);
+    }
+
+    async takesBack(room, text, key) {
+        const mine = this.#annotations(room, text).find(([each]) => each === key)[1];
+        const own = [...mine].find((each) => each.getSender() === this.client.getUserId());
+        await this.client.redactEvent(this.#room(room).roomId, own.getId());
+    }
+
+    async deletes(room, text) {
+        await this.client.redactEvent(this.#room(room).roomId, this.#event(room, text).getId());
+    }
+
+    // Of the moment
+
+    async reads(room, text) {
+        await this.client.sendReadReceipt(this.#event(room, text), sdk.ReceiptType.Read, true);
+    }
+
+    async types(room, isTyping) {
+        await this.client.sendTyping(this.#room(room).roomId, isTyping, 30_000);
+    }
+
+    async isNow(presence) {
+        await this.client.setSyncPresence(presence);
+        await this.client.setPresence({ presence });
+    }
+
+    // What it shows
+
+    rooms(membership) {
+        const shown = this.client.getRooms().filter((each) => each.getMyMembership() === membership);
+        return shown.map((each) => each.name).sort();
+    }
+
+    topic(room) {
+        const state = this.#room(room).getLiveTimeline().getState(sdk.Direction.Forward);
+        return state.getStateEvents("m.room.topic", "")?.getContent().topic;
+    }
+
+    async members(room) {
+        await this.#room(room).loadMembersIfNeeded();
+        return this.#room(room).getJoinedMembers().map((each) => each.rawDisplayName).sort();
+    }
+
+    texts(room) {
+        return texts(this.#room(room).getLiveTimeline().getEvents());
+    }
+
+    thread(room, root) {
+        const thread = this.#room(room).getThread(this.#event(room, root).getId());
+        return texts(thread?.events ?? []).filter((each) => each !== root);
+    }
+
+    repliedTo(room, text) {
+        const target = this.#event(room, text).replyEventId;
+        return target && this.#room(room).findEventById(target)?.getContent().body;
+    }
+
+    reactions(room, text) {
+        const sets = this.#annotations(room, text).map(([key, events]) => [key, events.size]);
+        return Object.fromEntries(sets.filter(([, size]) => size > 0));
+    }
+
+    hasRead(room, name, text) {
+        const { userId } = this.#member(room, name);
+        return this.#room(room).hasUserReadEvent(userId, this.#event(room, text).getId());
+    }
+
+    writing(room) {
+        const members = this.#room(room).getMembers().filter((each) => each.typing);
+        return members.map((each) => each.rawDisplayName).sort();
+    }
+
+    unread(room) {
+        return this.#room(room).getUnreadNotificationCount(sdk.NotificationCountType.Total);
+    }
+
+    unreadInThread(room, root) {
+        const rootId = this.#event(room, root).getId();
+        return this.#room(room).getThreadUnreadNotificationCount(rootId);
+    }
+
+    highlights(room) {
+        return this.#room(room).getUnreadNotificationCount(sdk.NotificationCountType.Highlight);
+    }
+
+    presence(name) {
+        for (const room of this.client.getRooms()) {
+            const member = room.getMembers().find((each) => each.rawDisplayName === name);
+            if (member) return this.client.getUser(member.userId)?.presence;
+        }
+    }
+
+    // What is looked up
+
+    async hierarchy(space) {
+        const found = new sdk.RoomHierarchy(this.#room(space));
+        await found.load();
+        return found.rooms.map((each) => each.name).sort();
+    }
+
+    async finds(term) {
+        const { results } = await this.client.searchRoomEvents({ term });
+        return results.map((each) => each.context.getEvent().getContent().body);
+    }
+
+    async goesBack(room) {
+        await this.client.scrollback(this.#room(room));
+    }
+
+    async listsThreads(room) {
+        const found = this.#room(room);
+        await found.createThreadsTimelineSets();
+        await found.fetchRoomThreads();
+        return found.getThreads().map((each) => each.rootEvent.getContent().body).sort();
+    }
+
+    async calls(method, ...given) {
+        // A method of the library that only looks something up.
+        return this.client[method](...given);
+    }
+
+    // Inside
+
+    #with(session) {
+        const fetchFn = (resource, options) => this.#fetch(resource, options);
+        return sdk.createClient({ baseUrl: this.url, fetchFn, timelineSupport: true, ...session });
+    }
+
+    #isLoggedIn(session) {
+        this.client = this.#with({
+            accessToken: session.access_token,
+            userId: session.user_id,
+            deviceId: session.device_id,
+        });
+    }
+
+    #sliding() {
+        const lists = new Map([["all", { ...WINDOW, ranges: [[0, 99]] }]]);
+        return new SlidingSync(this.url, lists, WINDOW, this.client, 30_000);
+    }
+
+    async #fetch(resource, options) {
+        const answer = await fetch(resource, options);
+        if (!answer.ok) {
+            const { errcode } = await answer.clone().json();
+            const { pathname } = new URL(resource);
+            const isProposal = pathname.includes("/unstable/") && errcode === "M_UNRECOGNIZED";
+            if (!isProposal) this.refusals.push(`${pathname} ${answer.status} ${errcode}`);
+        }
+        return answer;
+    }
+
+    async #until(look) {
+        while (!look()) {
+            await new Promise((resolve) => this.client.once(sdk.ClientEvent.Sync, resolve));
+        }
+    }
+
+    async #sends(room, content) {
+        await this.client.sendMessage(this.#room(room).roomId, content);
+    }
+
+    #room(name) {
+        return this.client.getRooms().find((each) => each.name === name);
+    }
+
+    #member(room, name) {
+        return this.#room(room).getMembers().find((each) => each.rawDisplayName === name);
+    }
+
+    #event(room, text) {
+        const found = this.#room(room);
+        const threads = found.getThreads().flatMap((each) => each.events);
+        const events = [...found.getLiveTimeline().getEvents(), ...threads];
+        return events.find((each) => isMessage(each) && each.getContent().body === text);
+    }
+
+    #annotations(room, text) {
+        const { relations } = this.#room(room);
+        const id = this.#event(room, text).getId();
+        const found = relations.getChildEventsForEvent(id, "m.annotation", "m.reaction");
+        return found?.getSortedAnnotationsByKey() ?? [];
+    }
+}
+
+function isMessage(event) {
+    const isEdit = event.getRelation()?.rel_type === "m.replace";
+    return event.getType() === "m.room.message" && !event.isRedacted() && !isEdit;
+}
+
+function texts(events) {
+    return events.filter(isMessage).map((each) => each.getContent().body);
+}
