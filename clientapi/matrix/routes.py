@@ -6,6 +6,7 @@ from itertools import chain
 from aiohttp import web
 
 from clientapi.matrix import (
+    account_data,
     banning,
     create_room,
     inviting,
@@ -13,10 +14,15 @@ from clientapi.matrix import (
     kicking,
     knocking,
     leaving,
+    presence,
+    read_markers,
+    receipts,
     redaction,
     registration,
     room_send,
     room_state,
+    tags,
+    typing,
     versions,
     whoami,
 )
@@ -31,6 +37,7 @@ from clientapi.middleware import ROUTE
 def routes(services: MatrixServices) -> Iterator[Route]:
     """Every endpoint, a module for each OpenAPI file of the specification."""
     return chain(
+        account_data.routes(services),
         banning.routes(services),
         create_room.routes(services),
         inviting.routes(services),
@@ -38,10 +45,15 @@ def routes(services: MatrixServices) -> Iterator[Route]:
         kicking.routes(services),
         knocking.routes(services),
         leaving.routes(services),
+        presence.routes(services),
+        read_markers.routes(services),
+        receipts.routes(services),
         redaction.routes(services),
         registration.routes(services),
         room_send.routes(services),
         room_state.routes(services),
+        tags.routes(services),
+        typing.routes(services),
         versions.routes(services),
         whoami.routes(services),
     )
