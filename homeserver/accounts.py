@@ -5,11 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from homeserver.access_tokens import AccessTokens
+from homeserver.actions.account_moderation import AccountModeration
 from homeserver.actions.account_upkeep import AccountUpkeep
 from homeserver.actions.accounts_admin import AccountsAdmin
+from homeserver.actions.deactivation import Deactivation
+from homeserver.actions.devices import Devices
 from homeserver.actions.login import Login
+from homeserver.actions.one_time_tokens import OneTimeTokens
 from homeserver.actions.profile import Profile
 from homeserver.actions.registration import Registration
+from homeserver.actions.shared_secret_registration import SharedSecretRegistration
 from homeserver.actions.sightings import Sightings
 from homeserver.actions.tokens import Announce, RandomBytes, Tokens
 from homeserver.application_services import ApplicationServices
@@ -33,6 +38,11 @@ class Accounts:
     tokens: Tokens
     registration: Registration
     login: Login
+    one_time_tokens: OneTimeTokens
+    devices: Devices
+    deactivation: Deactivation
+    moderation: AccountModeration
+    shared_secret_registration: SharedSecretRegistration
     profile: Profile
     admin: AccountsAdmin
     sightings: Sightings
@@ -86,6 +96,13 @@ def build_accounts(
         random_bytes=random_bytes,
     )
     sightings = Sightings(database=database, clock=clock, lifetime_ms=lifetime_ms)
+    one_time_tokens = OneTimeTokens(
+        database=database,
+        tokens=tokens,
+        clock=clock,
+        random_bytes=random_bytes,
+        login_lifetime_s=settings.login_token_ttl_seconds,
+    )
     return Accounts(
         access_tokens=access_tokens,
         passwords=passwords,
@@ -110,7 +127,27 @@ def build_accounts(
             clock=clock,
         ),
         sightings=sightings,
-        upkeep=AccountUpkeep(sightings=sightings, tokens=tokens, registration=registration),
+        one_time_tokens=one_time_tokens,
+        devices=Devices(
+            database=database, announce=announce, clock=clock, random_bytes=random_bytes
+        ),
+        deactivation=Deactivation(database=database, announce=announce, clock=clock),
+        moderation=AccountModeration(
+            database=database, announce=announce, server_name=server_name, clock=clock
+        ),
+        shared_secret_registration=SharedSecretRegistration(
+            registration=registration,
+            tokens=tokens,
+            secret=settings.registration_shared_secret.get_secret_value(),
+            clock=clock,
+            random_bytes=random_bytes,
+        ),
+        upkeep=AccountUpkeep(
+            sightings=sightings,
+            tokens=tokens,
+            one_time_tokens=one_time_tokens,
+            registration=registration,
+        ),
         application_services=application_services,
         sessions=Sessions(database=database, clock=clock),
         users=Users(database=database, status_of=status_of),

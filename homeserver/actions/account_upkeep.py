@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from homeserver.actions.one_time_tokens import OneTimeTokens
 from homeserver.actions.registration import Registration
 from homeserver.actions.sightings import Sightings
 from homeserver.actions.tokens import Tokens
@@ -17,9 +18,17 @@ log = structlog.get_logger(__name__)
 class AccountUpkeep:
     """Runs once a minute."""
 
-    def __init__(self, *, sightings: Sightings, tokens: Tokens, registration: Registration) -> None:
+    def __init__(
+        self,
+        *,
+        sightings: Sightings,
+        tokens: Tokens,
+        one_time_tokens: OneTimeTokens,
+        registration: Registration,
+    ) -> None:
         self._sightings = sightings
         self._tokens = tokens
+        self._one_time_tokens = one_time_tokens
         self._registration = registration
 
     async def run(self) -> None:
@@ -35,4 +44,5 @@ class AccountUpkeep:
         """Raises Unavailable; the next time makes up for it."""
         await self._sightings.flush()
         await self._tokens.delete_expired()
+        await self._one_time_tokens.delete_expired()
         await self._registration.delete_unusable_codes()

@@ -17,6 +17,10 @@ from homeserver.storage.database import Connection, Database
 _WRONG = "The e-mail address or the password is not right."
 
 
+ProvenAccount = AccountRecord
+"""The account of somebody who proved that it is his."""
+
+
 class Login:
     """Opens sessions for those who know a password."""
 
@@ -75,6 +79,15 @@ class Login:
         if account.locked_at is not None:
             raise AccountLocked("This account has been locked.")
         return await self._with_renewed_hash(account, password)
+
+    def names(self, identifier: str, account: ProvenAccount) -> bool:
+        """Whether an identifier means this account."""
+        user_id = self._user_id(identifier)
+        if user_id is not None:
+            return user_id == account.user.user_id
+        return account.email is not None and accounts.email_key(account.email) == (
+            accounts.email_key(identifier.strip())
+        )
 
     def subject(self, identifier: str) -> str:
         """What an identifier means, for counting attempts: alice and @alice:here are one."""

@@ -8,7 +8,7 @@ hold what one was given: the session ends (RFC 9700, 4.14.2).
 """
 
 import hmac
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID
@@ -158,21 +158,6 @@ class Tokens:
                 raise NotFound("Session not found", kind="session")
         self._announce_revoked([session_uuid])
 
-    async def delete_devices(self, by: Requester, device_ids: Collection[str]) -> None:
-        """End sessions of one's own, by device; those that are not there count as ended."""
-        async with self._database.transaction() as db:
-            ended = await sessions.delete_devices(db, by.user_nid, device_ids)
-        self._announce_revoked(ended)
-
-    async def rename_device(self, by: Requester, device_id: str, name: str) -> None:
-        """Raises NotFound."""
-        async with self._database.transaction() as db:
-            known = await sessions.rename(
-                db, by.user_nid, device_id, printable(name)[:_MAX_NAME_CHARS]
-            )
-        if not known:
-            raise NotFound("You have no such device.", kind="device")
-
     async def logout(self, by: Requester) -> None:
         """End the session that asks."""
         async with self._database.transaction() as db:
@@ -234,12 +219,7 @@ class Tokens:
     def _device_id(self, wanted: str | None) -> str:
         if not wanted:
             return base64.encode_urlsafe(self._random_bytes(_DEVICE_ID_BYTES))
-        if len(wanted) > _MAX_DEVICE_ID_CHARS or not wanted.isprintable():
-            raise InvalidInput(
-                f"A device ID has at most {_MAX_DEVICE_ID_CHARS} printable characters.",
-                field="device_id",
-            )
-        return wanted
+        return checked_device_id(wanted)
 
     def _successor(self, token: bytes) -> bytes:
         """The same for the same token, so that a client can ask again."""
@@ -295,6 +275,16 @@ class Tokens:
     def _announce_revoked(self, session_uuids: Iterable[UUID]) -> None:
         for session_uuid in session_uuids:
             self._announce("session-revoked", str(session_uuid))
+
+
+def checked_device_id(text: str) -> str:
+    """A device ID that a client chose. Raises InvalidInput."""
+    if len(text) > _MAX_DEVICE_ID_CHARS or not text.isprintable():
+        raise InvalidInput(
+            f"A device ID has at most {_MAX_DEVICE_ID_CHARS} printable characters.",
+            field="device_id",
+        )
+    return text
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from asyncpg import Record
@@ -44,6 +45,8 @@ class AccountRecord:
     suspended_at: int | None
     appservice: str | None
 
+
+Restriction = Literal["locked", "suspended"]
 
 _ACCOUNT = "SELECT * FROM accounts JOIN users USING (user_nid)"
 
@@ -135,6 +138,29 @@ async def end_being_guest(db: Connection, user_nid: int, password_hash: str, now
         password_hash,
         now_ms,
     )
+
+
+async def restrict(
+    db: Connection, user_nid: int, restriction: Restriction, since_ms: int | None
+) -> None:
+    """since_ms None: the restriction ends."""
+    await db.execute(
+        f"UPDATE accounts SET {restriction}_at = $2 WHERE user_nid = $1", user_nid, since_ms
+    )
+
+
+async def erase(db: Connection, user_nid: int, now_ms: int) -> None:
+    """Everything personal but the user ID, and what was written in rooms."""
+    await db.execute(
+        """
+        UPDATE accounts SET email = NULL, email_key = NULL, erased_at = $2 WHERE user_nid = $1
+        """,
+        user_nid,
+        now_ms,
+    )
+    await users.set_profile(db, user_nid, display_name=None, avatar_url=None)
+    await db.execute("DELETE FROM profile_fields WHERE user_nid = $1", user_nid)
+    await db.execute("DELETE FROM account_data WHERE user_nid = $1", user_nid)
 
 
 async def touch(db: Connection, user_nid: int, now_ms: int) -> None:

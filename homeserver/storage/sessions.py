@@ -100,6 +100,28 @@ _OWNER = """
 """
 
 
+async def insert(db: Connection, session: NewSession) -> None:
+    """Of a device that is not known."""
+    await db.execute(
+        """
+        INSERT INTO sessions (uuid, user_nid, device_id, display_name, created_at, last_seen_at,
+                              last_seen_ip, user_agent, refresh_family, refresh_hash, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT DO NOTHING
+        """,
+        session.uuid,
+        session.user_nid,
+        session.device_id,
+        session.display_name,
+        session.created_at,
+        session.address,
+        session.user_agent,
+        session.refresh_family,
+        session.refresh_hash,
+        session.expires_at,
+    )
+
+
 # A device that logs in again keeps its row and its name, and its former tokens find nothing.
 # `known` comes before the insert, which joins it, and so sees the row as it was.
 _OPEN = """
