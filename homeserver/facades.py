@@ -27,6 +27,7 @@ from homeserver.core import Core
 from homeserver.errors import Unavailable
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
+from homeserver.room_views import build_room_views
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
 from homeserver.views.account_data import AccountData
@@ -162,6 +163,7 @@ def _matrix_services(
         tokens=native.tokens,
         account_data_views=AccountData(database=database, rooms=core.streams.rooms),
         presence_views=native.presence,
+        room_views=build_room_views(database=database, streams=core.streams, clock=clock),
         clock=clock,
         config=config,
         server_name=ServerName(config.server.name),

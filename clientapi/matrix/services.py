@@ -23,6 +23,7 @@ from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
+from homeserver.room_views import RoomViews
 from homeserver.views.account_data import AccountData as AccountDataViews
 from homeserver.views.presence import Presence as PresenceViews
 
@@ -50,6 +51,7 @@ class MatrixServices:
 
     account_data_views: AccountDataViews
     presence_views: PresenceViews
+    room_views: RoomViews
 
     clock: Clock
     config: Config

@@ -56,6 +56,11 @@ class ReadableRoom:
     changes: tuple[int, ...]
 
     @property
+    def is_all_visible(self) -> bool:
+        """Whether every event of the room can be seen, also on forks."""
+        return any(span.since == 0 and span.until == MAX_VERSION for span in self.spans)
+
+    @property
     def was_member(self) -> bool:
         """Whether he is joined now or was at any time."""
         return any(membership == "join" for _, membership in self.membership)
@@ -85,6 +90,12 @@ class ReadableRoom:
 async def of_room(db: Connection, room_nid: int, reader: UserID) -> ReadableRoom:
     """One query."""
     return (await of_all(db, reader, [room_nid]))[room_nid]
+
+
+async def of_stranger(db: Connection, room_nid: int, reader: UserID) -> ReadableRoom:
+    """The room as somebody sees it who was never there. One query."""
+    found = await state_history.histories(db, [room_nid], [VISIBILITY_KEY])
+    return readable(room_nid, reader, found.get((room_nid, VISIBILITY_KEY), ()), ())
 
 
 async def of_all(

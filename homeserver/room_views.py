@@ -1,0 +1,31 @@
+"""The reads of rooms as the Matrix client-server API has them, wired."""
+
+from dataclasses import dataclass
+
+from homeserver.clock import Clock
+from homeserver.core import Streams
+from homeserver.storage.database import Database
+from homeserver.views.client_events import ClientEvents
+from homeserver.views.room_access import RoomAccess
+from homeserver.views.room_pages import RoomPages
+from homeserver.views.room_reads import RoomReads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomViews:
+    """Whatever one may read of rooms. client_events: how all of them show events."""
+
+    client_events: ClientEvents
+    reads: RoomReads
+    pages: RoomPages
+
+
+def build_room_views(*, database: Database, streams: Streams, clock: Clock) -> RoomViews:
+    """Builds every object once, by name."""
+    client_events = ClientEvents(ignored=streams.ignored_users, clock=clock)
+    access = RoomAccess(rooms=streams.rooms)
+    return RoomViews(
+        client_events=client_events,
+        reads=RoomReads(database=database, access=access, client_events=client_events),
+        pages=RoomPages(database=database, access=access, client_events=client_events),
+    )

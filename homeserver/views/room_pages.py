@@ -1,0 +1,348 @@
+"""Pages of a room's events: back and forth, around an event, and at a time.
+
+Source: C-S API v1.19 message_pagination.yaml, event_context.yaml, room_event_by_timestamp.yaml.
+A place between two events is written as the position of the one before it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from homeserver.client_event import JsonObject
+from homeserver.errors import NotFound
+from homeserver.event_filter import ALL, EventFilter
+from homeserver.events.stored import StoredEvent
+from homeserver.identifiers import EventID, RoomID, UserID, native_uuid
+from homeserver.requester import Requester
+from homeserver.storage import events, room_events, room_state_at
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.timeline import MAX_POSITION
+from homeserver.views import history
+from homeserver.views.client_events import ClientEvents
+from homeserver.views.room_access import OpenRoom, RoomAccess
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 500
+MAX_CONTEXT = 200
+_NEIGHBOURS = 50
+"""Events on each side of a time of which the nearest is chosen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageQuery:
+    """Which events: from a place, to a place, forwards or backwards. Places: None for the end of
+    the room that the direction comes from or goes to.
+    """
+
+    forwards: bool
+    start: int | None = None
+    stop: int | None = None
+    limit: int = DEFAULT_LIMIT
+    only: EventFilter = ALL
+
+    @property
+    def after(self) -> int:
+        bound = self.start if self.forwards else self.stop
+        return -MAX_POSITION if bound is None else bound
+
+    @property
+    def upto(self) -> int:
+        bound = self.stop if self.forwards else self.start
+        return MAX_POSITION if bound is None else bound
+
+    @property
+    def size(self) -> int:
+        """How many events at the most."""
+        limit = self.limit if self.only.limit is None else min(self.limit, self.only.limit)
+        return max(1, min(limit, MAX_LIMIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of events. start, end: places; end None: there is no more. state: what helps to show
+    the events; the members who sent them, where members are loaded lazily.
+    """
+
+    events: list[JsonObject]
+    state: list[JsonObject]
+    start: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An event and what stands around it. before: the newest first."""
+
+    event: JsonObject
+    before: list[JsonObject]
+    after: list[JsonObject]
+    state: list[JsonObject]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Events in the order asked for. upto: the place up to which was looked, None: to the end."""
+
+    events: list[StoredEvent]
+    end: int | None
+
+
+class RoomPages:
+    """Reads of the order of events. All raise NotAllowed for a room that the reader may not look
+    into, and Unavailable.
+    """
+
+    def __init__(
+        self, *, database: Database, access: RoomAccess, client_events: ClientEvents
+    ) -> None:
+        self._database = database
+        self._access = access
+        self._client_events = client_events
+
+    async def page(self, by: Requester, room_id: RoomID, query: PageQuery) -> Page:
+        """At most MAX_LIMIT events. Usually three queries."""
+        record = await self._access.find(room_id)
+        ignored = await self._client_events.remember_ignored(by)
+        async with self._database.snapshot() as db:
+            room = await self._access.open(db, by, record)
+            found = await find_page(db, room, query, ignored)
+            senders = await _senders(db, room, found.events, query.only)
+            shown = await self._render(db, by, room, found.events)
+            start = query.start if query.start is not None else _edge(found.events, query.forwards)
+        return Page(shown, self._client_events.plain(senders), start, found.end)
+
+    async def context(
+        self, by: Requester, room_id: RoomID, event_id: EventID, *, limit: int, only: EventFilter
+    ) -> Context:
+        """At most `limit` events around one, half of them before it. Raises NotFound."""
+        record = await self._access.find(room_id)
+        ignored = await self._client_events.remember_ignored(by)
+        size = max(0, min(limit, MAX_CONTEXT))
+        async with self._database.snapshot() as db:
+            room = await self._access.open(db, by, record)
+            event = await _visible(db, room, event_id)
+            before, after = await _around(db, room, _place(event), size, only, ignored)
+            last = _place(after[-1] if after else event)
+            state = await _state(db, room, last, [event, *before, *after], only)
+            shown = await self._render(db, by, room, [event, *before, *after])
+        return Context(
+            event=shown[0],
+            before=shown[1 : len(before) + 1],
+            after=shown[len(before) + 1 :],
+            state=self._client_events.plain(state),
+            start=_place(before[-1] if before else event) - 1,
+            end=last,
+        )
+
+    async def at_time(
+        self, by: Requester, room_id: RoomID, ts: int, *, forwards: bool
+    ) -> tuple[EventID, int]:
+        """The nearest event that the reader may see at a time or after it, or before it.
+
+        Returns its ID and its time. Raises NotFound.
+        """
+        record = await self._access.find(room_id)
+        async with self._database.snapshot() as db:
+            room = await self._access.open(db, by, record)
+            place = await room_events.place_of_time(db, room.room_nid, ts)
+            near = [] if place is None else await _near(db, room, place - 1)
+        fitting = [each.event for each in near if _fits(each, ts, forwards=forwards)]
+        if not fitting:
+            raise NotFound("There is no event there.", kind="message")
+        nearest = min(fitting, key=lambda event: abs(event.origin_server_ts - ts))
+        return nearest.event_id, nearest.origin_server_ts
+
+    async def _render(
+        self, db: Connection, by: Requester, room: OpenRoom, found: Sequence[StoredEvent]
+    ) -> list[JsonObject]:
+        return await self._client_events.render(db, by, found, rooms={room.room_nid: room.readable})
+
+
+async def find_page(
+    db: Connection, room: OpenRoom, query: PageQuery, ignored: Collection[UserID]
+) -> Found:
+    """The events of a page that the reader may see and wants to."""
+    only = query.only
+    if not only.allows_room(room.record.room_id) or only.allows_none:
+        return Found([], None)
+    horizon = await _horizon(db, room, query)
+    rows = await _rows(db, room, query, ignored, horizon)
+    size = query.size
+    more = len(rows) > size
+    rows = rows[:size]
+    end = _end(rows[-1], query.forwards) if more else horizon
+    visible = await history.visible_only(db, room.readable, rows)
+    return Found([each for each in visible if only.matches(each.event)], end)
+
+
+async def _rows(
+    db: Connection,
+    room: OpenRoom,
+    query: PageQuery,
+    ignored: Collection[UserID],
+    horizon: int | None,
+) -> list[StoredEvent]:
+    """One event more than the page has, if there are so many; not all may be visible."""
+    after, upto, forwards = query.after, query.upto, query.forwards
+    if horizon is not None:
+        after, upto = (after, horizon) if forwards else (horizon, upto)
+    limit = query.size + 1
+    spans = room.readable.spans
+    if query.only.allows_all_of_room and not ignored:
+        found = await room_events.page(
+            db, spans, after=after, upto=upto, forwards=forwards, limit=limit
+        )
+    else:
+        found = await room_events.filtered_page(
+            db,
+            spans,
+            after=after,
+            upto=upto,
+            forwards=forwards,
+            limit=limit,
+            only=query.only,
+            ignored=ignored,
+        )
+    return await _with_changes(db, room, query, found, range(after + 1, upto + 1))
+
+
+async def _with_changes(
+    db: Connection, room: OpenRoom, query: PageQuery, found: list[StoredEvent], places: range
+) -> list[StoredEvent]:
+    """And the events that set the reader's membership or the visibility.
+
+    C-S API v1.19 "Room History Visibility": they may be seen by the state after them, too, so they
+    stand right outside of the spans.
+    """
+    if room.readable.is_all_visible:
+        return found
+    limit = query.size + 1
+    if len(found) >= limit:
+        last = _place(found[-1])
+        places = range(places.start, last) if query.forwards else range(last, places.stop)
+    known = {_place(each) for each in found}
+    missing = [each for each in room.readable.changes if each in places and each not in known]
+    if not missing:
+        return found
+    changes = await room_events.at_positions(db, room.room_nid, missing)
+    seen = [each for each in changes if query.only.matches(each.event) and _shows(room, each)]
+    return sorted([*found, *seen], key=_place, reverse=not query.forwards)[:limit]
+
+
+def _shows(room: OpenRoom, stored: StoredEvent) -> bool:
+    return stored.facts.fork_nid is not None or room.readable.shows(stored)
+
+
+async def _horizon(db: Connection, room: OpenRoom, query: PageQuery) -> int | None:
+    """How far a page with a filter looks; None: as far as it likes."""
+    if query.only.allows_all_of_room:
+        return None
+    farthest = await room_events.reach(
+        db, room.room_nid, after=query.after, upto=query.upto, forwards=query.forwards
+    )
+    if farthest is None:
+        return None
+    return farthest if query.forwards else farthest - 1
+
+
+async def _around(
+    db: Connection,
+    room: OpenRoom,
+    place: int,
+    size: int,
+    only: EventFilter,
+    ignored: Collection[UserID],
+) -> tuple[list[StoredEvent], list[StoredEvent]]:
+    """What stands before an event, the newest first, and after it."""
+    half = size // 2
+    before, after = Found([], None), Found([], None)
+    if half:
+        query = PageQuery(forwards=False, start=place - 1, limit=half, only=only)
+        before = await find_page(db, room, query, ignored)
+    if size - half:
+        query = PageQuery(forwards=True, start=place, limit=size - half, only=only)
+        after = await find_page(db, room, query, ignored)
+    return before.events, after.events
+
+
+async def _state(
+    db: Connection,
+    room: OpenRoom,
+    place: int,
+    shown: Sequence[StoredEvent],
+    only: EventFilter,
+) -> list[StoredEvent]:
+    """The state right after a place, as far as the filter lets it through."""
+    version = await room_state_at.version_at(db, room.room_nid, place)
+    state = await room_state_at.whole(
+        db,
+        room.room_nid,
+        room.no_later_than(version),
+        members={each.event.sender for each in shown} if only.lazy_load_members else None,
+    )
+    return [each for each in state if only.matches(each.event)]
+
+
+async def _senders(
+    db: Connection, room: OpenRoom, shown: Sequence[StoredEvent], only: EventFilter
+) -> list[StoredEvent]:
+    """ "Lazy-loading room members": who sent the events, as they were at the newest of them.
+
+    Who came with one of the events comes with that event.
+    """
+    if not only.lazy_load_members or not shown:
+        return []
+    newest = max(shown, key=_place)
+    return await room_state_at.members(
+        db,
+        room.room_nid,
+        newest.facts.state_version,
+        only={each.event.sender for each in shown},
+    )
+
+
+async def _near(db: Connection, room: OpenRoom, place: int) -> list[StoredEvent]:
+    """Events right before and right after a place, in their order."""
+    before = await find_page(
+        db, room, PageQuery(forwards=False, start=place, limit=_NEIGHBOURS), ()
+    )
+    after = await find_page(db, room, PageQuery(forwards=True, start=place, limit=_NEIGHBOURS), ())
+    return [*reversed(before.events), *after.events]
+
+
+async def _visible(db: Connection, room: OpenRoom, event_id: EventID) -> StoredEvent:
+    found = await visible_event(db, room, event_id)
+    if found is None:
+        raise NotFound("Event not found.", kind="message")
+    return found
+
+
+async def visible_event(db: Connection, room: OpenRoom, event_id: EventID) -> StoredEvent | None:
+    """An event of the room, if it is there and the reader may see it."""
+    stored = await events.by_uuid(db, native_uuid(event_id))
+    if stored is None or stored.facts.position is None or stored.facts.room_nid != room.room_nid:
+        return None
+    seen = await history.visible_only(db, room.readable, [stored])
+    return seen[0] if seen else None
+
+
+def _place(stored: StoredEvent) -> int:
+    assert stored.facts.position is not None
+    return stored.facts.position
+
+
+def _end(last: StoredEvent, forwards: bool) -> int:  # noqa: FBT001
+    return _place(last) if forwards else _place(last) - 1
+
+
+def _edge(found: Sequence[StoredEvent], forwards: bool) -> int:  # noqa: FBT001
+    """The place where a page began that came from the end of the room."""
+    if not found:
+        return 0
+    return _place(found[0]) - 1 if forwards else _place(found[0])
+
+
+def _fits(stored: StoredEvent, ts: int, *, forwards: bool) -> bool:
+    when = stored.event.origin_server_ts
+    return when >= ts if forwards else when <= ts
