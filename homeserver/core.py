@@ -26,6 +26,7 @@ from homeserver.delivery.search_index import search_index
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
+from homeserver.notifications import Notifications, build_notifications
 from homeserver.room_actions import RoomActions, build_room_actions
 from homeserver.rooms.admitter import Admitter
 from homeserver.rooms.committer import Committer
@@ -111,6 +112,7 @@ class Core:
     engine: Engine
     actions: Actions
     delivery: Delivery
+    notifications: Notifications
 
     async def start(self) -> None:
         """The tails begin where the database stands. Raises Unavailable."""
@@ -154,6 +156,9 @@ def build_core(
 ) -> Core:
     """Builds every object once, by name."""
     streams = _build_streams(config=config, database=database, bus=bus, clock=clock)
+    notifications = build_notifications(
+        database=database, account_data_writer=streams.account_data_writer, clock=clock
+    )
     engine = _build_engine(
         server_name=server_name,
         key=key,
@@ -187,7 +192,13 @@ def build_core(
         if config.search.enabled
         else None,
     )
-    return Core(streams=streams, engine=engine, actions=actions, delivery=delivery)
+    return Core(
+        streams=streams,
+        engine=engine,
+        actions=actions,
+        delivery=delivery,
+        notifications=notifications,
+    )
 
 
 def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock) -> Streams:

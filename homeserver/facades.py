@@ -154,6 +154,8 @@ def _matrix_services(
         leaving=core.actions.rooms.leaving,
         moderation=core.actions.rooms.moderation,
         aliases=core.actions.aliases,
+        push_rules=core.notifications.push_rules,
+        pushers=core.notifications.pushers,
         account_data=core.actions.account_data,
         tags=core.actions.tags,
         receipts=core.actions.receipts,

@@ -14,6 +14,8 @@ from homeserver.actions.moderation import Moderation
 from homeserver.actions.presence import Presence
 from homeserver.actions.receipts import Receipts
 from homeserver.actions.redacting import Redacting
+from homeserver.actions.push_rules import PushRules
+from homeserver.actions.pushers import Pushers
 from homeserver.actions.registration import Registration
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
@@ -41,6 +43,8 @@ class MatrixServices:
     leaving: Leaving
     moderation: Moderation
     aliases: Aliases
+    push_rules: PushRules
+    pushers: Pushers
     account_data: AccountData
     tags: Tags
     receipts: Receipts
