@@ -3,6 +3,7 @@
 from homeserver.actions.standing import require_active
 from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
+from homeserver.storage import users
 from homeserver.streams.people import People, Person
 from homeserver.streams.presence import PresenceStream
 
@@ -52,10 +53,7 @@ class Presence:
         """
         require_active(by)
         _check_status(status)
-        if message is not None and len(message.encode("utf-8", "replace")) > MAX_MESSAGE_BYTES:
-            raise InvalidInput(
-                f"A status message has at most {MAX_MESSAGE_BYTES} bytes.", field="status_msg"
-            )
+        _check_message(message or "")
         person = await self._person(by)
         self._stream.set_message(by.user_nid, message or None)
         self._stream.says(person, _device(by), status, stays_s=self._sync_grace_s)
@@ -69,6 +67,16 @@ class Presence:
 def _check_status(status: str) -> None:
     if status not in STATUSES:
         raise InvalidInput(f"A status is one of {', '.join(STATUSES)}.", field="status")
+
+
+def _check_message(message: str) -> None:
+    """Postgres text has no NUL."""
+    too_long = len(message.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES
+    if too_long or users.storable(message) != message:
+        raise InvalidInput(
+            f"A status message is Unicode text of at most {MAX_MESSAGE_BYTES} bytes.",
+            field="status_msg",
+        )
 
 
 def _device(by: Requester) -> int:

@@ -86,9 +86,7 @@ class TestTags:
         refused = await alice.is_refused("PUT", of(alice, room, "u.b"), {}, status=413)
         assert refused == "M_TOO_LARGE"
 
-    @pytest.mark.parametrize(
-        ("method", "tag"), [("GET", None), ("PUT", "u.a"), ("DELETE", "u.a")]
-    )
+    @pytest.mark.parametrize(("method", "tag"), [("GET", None), ("PUT", "u.a"), ("DELETE", "u.a")])
     async def test_those_of_others_are_theirs(self, alice, room, server, method, tag):
         bob = await server.registers("bob")
         body = {} if method == "PUT" else None

@@ -360,7 +360,7 @@ class Stage:
         redacts = target.stored.event.event_id
         return self.happens(self.event(sender, room, "m.room.redaction", {}, redacts=redacts))
 
-    def reads(self, reader: str, target: Committed) -> None:
+    def reads(self, reader: str, target: Committed, **more: bool) -> None:
         person = self.person(reader)
         self.marks.offer(
             [
@@ -372,6 +372,7 @@ class Stage:
                     person.user_nid,
                     person.uuid,
                     self.clock.now_ms(),
+                    **more,
                 )
             ]
         )

@@ -107,6 +107,30 @@ class TestReadMarks:
             assert unread["last_read_id"] == str(message.stored.facts.uuid)
             assert await alice.is_idle()
 
+    async def test_a_private_one_is_told_to_the_devices_of_its_reader_alone(self):
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob")
+            alice, bob = [await stage.connects(name) for name in ("alice", "bob")]
+            message = stage.says("alice", room, "hello")
+            for client in (alice, bob):
+                await client.hears("message.new")
+            stage.reads("bob", message, is_private=True)
+            unread = await bob.hears("unread")
+            assert (unread["unread_count"], unread["cursor"]) == (0, "e1_r1")
+            assert await alice.is_idle()
+
+    async def test_one_for_a_thread_is_not_told(self):
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob")
+            alice, bob = [await stage.connects(name) for name in ("alice", "bob")]
+            message = stage.says("alice", room, "hello")
+            for client in (alice, bob):
+                await client.hears("message.new")
+            stage.reads("bob", message, is_of_room=False)
+            assert await alice.is_idle()
+            assert await bob.is_idle()
+            assert stage.live.reads._progress.receipts == 1
+
     async def test_what_is_still_unread_is_counted(self):
         async with on_stage() as stage:
             room = stage.room("alice", "bob")

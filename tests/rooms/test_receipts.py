@@ -5,8 +5,10 @@ from uuid import uuid4
 
 import pytest
 
+from homeserver.actions.receipts import Markers
 from homeserver.errors import NotAllowed, NotFound, Unavailable
 from homeserver.storage import database as database_module
+from homeserver.storage import receipts as stored_receipts
 from homeserver.storage.database import OutcomeUnknown
 from homeserver.streams import gathering, receipts
 from homeserver.streams.receipts import Mark
@@ -96,6 +98,74 @@ class TestWhatCannotBeRead:
         await engine.actions.membership.leave(bob, room.uuid)
         with pytest.raises(NotAllowed):
             await engine.reads(bob, room, said[0].message_uuid)
+
+
+class TestWhoIsShownWhat:
+    """Of everybody the public ones, and one's own private ones."""
+
+    @pytest.fixture
+    async def read(self, engine, talk):
+        """Bob has read the last message, and told only of the first."""
+        alice, bob, room, said = talk
+        for sent, kind in ((said[0], "read"), (said[2], "private")):
+            await engine.actions.receipts.mark(bob, room.room_id, Markers(**{kind: sent.event_id}))
+        await engine.actions.receipts.mark(
+            alice, room.room_id, Markers(read=said[1].event_id, thread="main")
+        )
+        return talk
+
+    async def _shown(self, engine, room, by, **more) -> list[tuple[str, str, str]]:
+        async with engine.database.connection() as db:
+            rows = await stored_receipts.of_rooms(db, [room.room_nid], by.user_nid, **more)
+        return [(row.reader_id, row.kind, row.thread) for row in rows]
+
+    async def test_in_rooms(self, engine, read):
+        alice, bob, room, _ = read
+        bobs, alices = (bob.user_id, "read", ""), (alice.user_id, "read", "main")
+        assert await self._shown(engine, room, alice) == [bobs, alices]
+        assert await self._shown(engine, room, bob) == [bobs, (bob.user_id, "private", ""), alices]
+        assert await self._shown(engine, room, bob, limit=1) == [alices]
+
+    async def test_since_a_position(self, engine, read):
+        alice, bob, _, said = read
+        async with engine.database.connection() as db:
+            rows = {
+                by: await stored_receipts.changed(db, by.user_nid, after=1, upto=3, limit=9)
+                for by in (alice, bob)
+            }
+            assert await stored_receipts.changed(db, bob.user_nid, after=3, upto=9, limit=9) == []
+        assert [row.position for row in rows[alice]] == [3]
+        assert [row.position for row in rows[bob]] == [2, 3]
+        assert (rows[bob][0].event_id, rows[bob][0].is_private) == (said[2].event_id, True)
+
+    async def test_the_tail_has_all_of_them_as_the_database_has(self, engine, read, database_dsn):
+        async with another_process(database_dsn) as other:
+            tail = other.core.streams.receipts
+            told = []
+            tail.subscribe(told.extend)
+            heard = asyncio.Event()
+            tail.subscribe(lambda _: heard.set())
+            _, bob, room, said = read
+            await engine.actions.receipts.mark(
+                bob, room.room_id, Markers(private=said[2].event_id, thread="main")
+            )
+            tail.poll()
+            await heard.wait()
+        assert told == list(engine.core.streams.receipts.since(3))
+
+    async def test_the_farthest_one_counts_for_what_is_unread(self, engine, read):
+        _, bob, *_ = read
+        assert await unread(engine, bob) == 0
+
+    async def test_an_event_that_is_no_message_stands_for_the_last_before_it(self, engine, talk):
+        alice, bob, room, said = talk
+        named = await engine.sends(alice, room, "m.room.topic", {"topic": "x"}, state_key="")
+        await engine.says(alice, room, "four")
+        await engine.actions.receipts.mark(bob, room.room_id, Markers(read=named.event.event_id))
+        (row,) = engine.core.streams.receipts.since(0)
+        assert (row.message_uuid, row.event_id) == (said[2].message_uuid, named.event.event_id)
+        (summary,) = await engine.views.rooms.list(bob)
+        assert (summary.unread_count, summary.last_read_id) == (1, said[2].message_uuid)
 
 
 class TestManyAtOnce:
