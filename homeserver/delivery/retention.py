@@ -1,4 +1,5 @@
-"""What nobody needs any more goes: rooms that were deleted long ago, forks of states.
+"""What nobody needs any more goes: rooms that were deleted long ago, forks of states, and what
+people kept here who have no account any more.
 
 Sessions, invitation codes and sightings are swept by `homeserver.actions.account_upkeep`.
 """
@@ -11,7 +12,7 @@ import structlog
 from homeserver.clock import Clock
 from homeserver.errors import Refused, Unavailable
 from homeserver.events.stored import RoomRecord
-from homeserver.storage import purging, room_state
+from homeserver.storage import account_data, purging, room_state
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.bus import Bus
 from homeserver.streams.room_records import CHANGED_TOPIC
@@ -72,6 +73,7 @@ class Retention:
         while rooms := await self._purgeable():
             for room in rooms:
                 await self._purge(room)
+        await self._forget_deactivated()
         forks = await self._database.retrying(room_state.sweep_forks)
         if forks:
             log.info("forks_swept", count=forks)
@@ -97,6 +99,13 @@ class Retention:
         while True:
             if await self._database.retrying(batch):
                 return
+            await asyncio.sleep(self._pause_s)
+
+    async def _forget_deactivated(self) -> None:
+        async def batch(db: Connection) -> bool:
+            return await account_data.purge_deactivated(db, ROWS_AT_ONCE)
+
+        while not await self._database.retrying(batch):
             await asyncio.sleep(self._pause_s)
 
     async def _empty_left_over(self) -> None:

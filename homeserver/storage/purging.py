@@ -18,6 +18,7 @@ _STREAMS = ("events", "backfill")
 _TABLES = (
     "memberships",
     "receipts",
+    "account_data",
     "room_state",
     "missing_events",
     "room_aliases",

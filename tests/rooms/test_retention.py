@@ -59,6 +59,8 @@ async def lived_in(server: Server) -> RoomRecord:
     gone = await server.says(alice, room, "gone")
     await server.actions.send.delete(alice, gone.message_uuid)
     await server.reads(alice, room, sent.message_uuid)
+    writer = server.core.streams.account_data_writer
+    await writer.put(alice.user_nid, room.room_nid, "m.tag", b"{}")
     await server.search_index.catch_up()
     async with server.database.transaction() as db:
         name = ("m.room.name", "")
@@ -201,3 +203,25 @@ class TestForks:
             assert [row["fork_nid"] for row in await db.fetch("SELECT * FROM state_forks")] == [
                 needed
             ]
+
+
+class TestAccountData:
+    async def test_what_deactivated_people_kept_goes(self, server, monkeypatch):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+        alice, bob = await server.people("alice", "bob")
+        writer = server.core.streams.account_data_writer
+        for by in (alice, bob):
+            for number in range(5):
+                await writer.put(by.user_nid, 0, f"t{number}", b"{}")
+        async with server.database.transaction() as db:
+            await db.execute(
+                "INSERT INTO accounts (user_nid, email, email_key, password_hash,"
+                " password_changed_at, created_at, updated_at, deactivated_at)"
+                " SELECT user_nid, user_id, user_id, '', 0, 0, 0,"
+                " CASE WHEN user_nid = $1 THEN 1 END FROM users",
+                alice.user_nid,
+            )
+        await retention(server).once()
+        async with server.database.connection() as db:
+            rows = await db.fetch("SELECT DISTINCT user_nid FROM account_data")
+        assert [row["user_nid"] for row in rows] == [bob.user_nid]
