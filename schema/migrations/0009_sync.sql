@@ -11,3 +11,6 @@ CREATE TABLE sliding_connections (
     PRIMARY KEY (session_nid, conn_id, version)
 );
 CREATE INDEX sliding_connections_used ON sliding_connections (used_at);
+
+-- What changed in a room's state after a version, whatever its size.
+CREATE INDEX room_state_changes ON room_state (room_nid, since_version);
