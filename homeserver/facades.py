@@ -10,6 +10,7 @@ from aiohttp import web
 from clientapi.authentication import Authenticator
 from clientapi.client_addresses import ClientAddresses
 from clientapi.matrix.dialect import PREFIXES, MatrixDialect
+from clientapi.matrix.interactive_auth import InteractiveAuth
 from clientapi.matrix.routes import add_routes as add_matrix_routes
 from clientapi.matrix.services import MatrixServices
 from clientapi.middleware import Gate
@@ -21,15 +22,18 @@ from clientapi.native.services import NativeServices
 from clientapi.probes import PROBES, add_metrics, add_probes
 from clientapi.rate_limits import RateLimits
 from homeserver.accounts import Accounts
+from homeserver.actions.appservice_ping import AppservicePing
 from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.core import Core
 from homeserver.errors import Unavailable
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
-from homeserver.room_views import build_room_views
+from homeserver.room_views import RoomViews, build_room_views
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
+from homeserver.sync.counts import NoCounts
+from homeserver.syncing import Syncing, build_syncing
 from homeserver.views.account_data import AccountData
 from homeserver.views.live import Live as LiveViews
 from homeserver.views.messages import Messages
@@ -39,6 +43,7 @@ from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
 
 _REQUEST_ID_BYTES = 8
+_BOOT_BYTES = 5
 _READY_TIMEOUT_S = 2.0
 
 
@@ -49,14 +54,16 @@ class Facades:
     applications: tuple[web.Application, ...]
     authenticator: Authenticator
     live: Live
+    syncing: Syncing
     grace_s: float
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return (self.live.run,)
+        return (self.live.run, self.syncing.run)
 
     async def drain(self) -> None:
         """Lets open connections go, when nothing new is accepted any more."""
+        self.syncing.stop()
         await self.live.drain(grace_s=self.grace_s)
 
 
@@ -86,6 +93,18 @@ def build_facades(
     services = _services(core, accounts, database, authenticator, rate_limits)
     live = _live(config, core, accounts, database, bus, metrics, clock, services)
     live.start()
+    room_views = build_room_views(database=database, streams=core.streams, clock=clock)
+    syncing = build_syncing(
+        config=config,
+        core=core,
+        database=database,
+        bus=bus,
+        clock=clock,
+        client_events=room_views.client_events,
+        counts=NoCounts(),
+        boot=token_hex(_BOOT_BYTES),
+    )
+    syncing.start()
     gate = Gate(
         addresses=ClientAddresses(trusted_proxies=config.server.trusted_proxies),
         dialect=NativeDialect(cors_origins=config.server.cors_origins),
@@ -98,7 +117,9 @@ def build_facades(
     )
     main = gate.application(max_body_bytes=config.server.max_body_bytes)
     add_routes(main, services)
-    add_matrix_routes(main, _matrix_services(config, core, database, clock, services))
+    add_matrix_routes(
+        main, _matrix_services(config, core, database, clock, services, room_views, syncing)
+    )
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
     main.router.add_get("/ws", live.websockets.handle)
@@ -106,6 +127,7 @@ def build_facades(
         applications=_with_metrics(config, main, metrics),
         authenticator=authenticator,
         live=live,
+        syncing=syncing,
         grace_s=config.server.shutdown_grace_seconds,
     )
 
@@ -142,7 +164,13 @@ def _services(
 
 
 def _matrix_services(
-    config: Config, core: Core, database: Database, clock: Clock, native: NativeServices
+    config: Config,
+    core: Core,
+    database: Database,
+    clock: Clock,
+    native: NativeServices,
+    room_views: RoomViews,
+    syncing: Syncing,
 ) -> MatrixServices:
     return MatrixServices(
         send_event=core.actions.send_event,
@@ -161,11 +189,22 @@ def _matrix_services(
         receipts=core.actions.receipts,
         typing=core.actions.typing,
         presence=core.actions.presence,
-        registration=native.registration,
-        tokens=native.tokens,
+        accounts=accounts,
+        interactive_auth=InteractiveAuth(
+            login=accounts.login,
+            registration=accounts.registration,
+            rate_limits=native.rate_limits,
+            clock=clock,
+            random_bytes=token_bytes,
+        ),
+        appservice_ping=AppservicePing(
+            clock=clock, timeout_s=config.appservices.ping_timeout_seconds
+        ),
         account_data_views=AccountData(database=database, rooms=core.streams.rooms),
         presence_views=native.presence,
-        room_views=build_room_views(database=database, streams=core.streams, clock=clock),
+        room_views=room_views,
+        sync=syncing.sync,
+        filters=syncing.filters,
         clock=clock,
         config=config,
         server_name=ServerName(config.server.name),

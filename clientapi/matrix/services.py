@@ -3,29 +3,32 @@
 from dataclasses import dataclass
 
 from clientapi.authentication import Authenticator
+from clientapi.matrix.interactive_auth import InteractiveAuth
 from clientapi.rate_limits import RateLimits
+from homeserver.accounts import Accounts
 from homeserver.actions.account_data import AccountData
 from homeserver.actions.aliases import Aliases
+from homeserver.actions.appservice_ping import AppservicePing
 from homeserver.actions.create_by_preset import CreateByPreset
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
 from homeserver.actions.moderation import Moderation
 from homeserver.actions.presence import Presence
-from homeserver.actions.receipts import Receipts
-from homeserver.actions.redacting import Redacting
 from homeserver.actions.push_rules import PushRules
 from homeserver.actions.pushers import Pushers
-from homeserver.actions.registration import Registration
+from homeserver.actions.receipts import Receipts
+from homeserver.actions.redacting import Redacting
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
 from homeserver.actions.tags import Tags
-from homeserver.actions.tokens import Tokens
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.room_views import RoomViews
+from homeserver.sync.filter_store import FilterStore
+from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
 from homeserver.views.presence import Presence as PresenceViews
 
@@ -50,12 +53,15 @@ class MatrixServices:
     receipts: Receipts
     typing: Typing
     presence: Presence
-    registration: Registration
-    tokens: Tokens
+    accounts: Accounts
+    interactive_auth: InteractiveAuth
+    appservice_ping: AppservicePing
 
     account_data_views: AccountDataViews
     presence_views: PresenceViews
     room_views: RoomViews
+    sync: Sync
+    filters: FilterStore
 
     clock: Clock
     config: Config
