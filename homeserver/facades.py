@@ -118,7 +118,8 @@ def build_facades(
     main = gate.application(max_body_bytes=config.server.max_body_bytes)
     add_routes(main, services)
     add_matrix_routes(
-        main, _matrix_services(config, core, database, clock, services, room_views, syncing)
+        main,
+        _matrix_services(config, core, accounts, database, clock, services, room_views, syncing),
     )
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
@@ -166,6 +167,7 @@ def _services(
 def _matrix_services(
     config: Config,
     core: Core,
+    accounts: Accounts,
     database: Database,
     clock: Clock,
     native: NativeServices,
@@ -206,6 +208,7 @@ def _matrix_services(
         sync=syncing.sync,
         filters=syncing.filters,
         clock=clock,
+        random_bytes=token_bytes,
         config=config,
         server_name=ServerName(config.server.name),
         authenticator=native.authenticator,

@@ -44,6 +44,10 @@ class Passwords:
         """
         return await self._work(self._hash, self._checked(password, field))
 
+    def check(self, password: str, *, field: str = "password") -> None:
+        """Raises what `hash` would raise for a password, without hashing it."""
+        self._checked(password, field)
+
     async def rehash(self, password: str) -> str:
         """The hash of a password that is in use, whatever is asked of new ones."""
         return await self._work(self._hash, _prepared(password))

@@ -22,6 +22,7 @@ from homeserver.actions.redacting import Redacting
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
 from homeserver.actions.tags import Tags
+from homeserver.actions.tokens import RandomBytes
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
@@ -64,6 +65,7 @@ class MatrixServices:
     filters: FilterStore
 
     clock: Clock
+    random_bytes: RandomBytes
     config: Config
     server_name: ServerName
     authenticator: Authenticator

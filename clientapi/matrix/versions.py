@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from clientapi.matrix.endpoint import Auth, Call, Json, NoBody, NoQuery, Route
 from clientapi.matrix.services import MatrixServices
-from homeserver.requester import Requester
 
 # r0.6.1 and v1.1 say what very old clients look for.
 VERSIONS = ("r0.6.1", *(f"v1.{minor}" for minor in range(1, 20)))
@@ -13,12 +12,10 @@ UNSTABLE_FEATURES: dict[str, bool] = {}
 """Proposals that are served before they are in the specification, by the name clients look for."""
 
 
-async def get_versions(
-    _call: Call[NoQuery, NoBody],
-    _by: Requester | None,
-) -> Json:
+async def get_versions(_call: Call[NoQuery, NoBody]) -> Json:
+    """The same for everybody, so a token that has ended does not matter either."""
     return {"versions": list(VERSIONS), "unstable_features": UNSTABLE_FEATURES}
 
 
 def routes(_services: MatrixServices) -> Iterator[Route]:
-    yield Route(method="GET", path="versions", run=get_versions, auth=Auth.OPTIONAL, guests=True)
+    yield Route(method="GET", path="versions", run=get_versions, auth=Auth.NONE)

@@ -8,7 +8,9 @@ from homeserver.requester import Requester
 
 
 async def get_token_owner(_call: Call[NoQuery, NoBody], by: Requester) -> Json:
-    return {"user_id": by.user_id, "device_id": by.device_id, "is_guest": by.is_guest}
+    """An application service may act without a device."""
+    owner: Json = {"user_id": by.user_id, "is_guest": by.is_guest}
+    return {**owner, "device_id": by.device_id} if by.device_id else owner
 
 
 def routes(_services: MatrixServices) -> Iterator[Route]:

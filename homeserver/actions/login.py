@@ -3,8 +3,15 @@
 from uuid import UUID
 
 from homeserver.actions.tokens import Announce, Client, Grant, Tokens
+from homeserver.application_services import ApplicationService
 from homeserver.clock import Clock
-from homeserver.errors import AccountDeactivated, AccountLocked, NotAllowed, WrongPassword
+from homeserver.errors import (
+    AccountDeactivated,
+    AccountLocked,
+    NotAllowed,
+    OutsideNamespace,
+    WrongPassword,
+)
 from homeserver.identifiers import ServerName, UserID
 from homeserver.passwords import Passwords
 from homeserver.requester import Requester
@@ -56,6 +63,33 @@ class Login:
         Raises WrongPassword, alike and after the same work for every reason; AccountLocked.
         """
         account = await self.prove(identifier, password)
+        return await self._tokens.open(
+            account, client, device_id=device_id, refreshable=refreshable
+        )
+
+    async def login_for(
+        self,
+        service: ApplicationService,
+        identifier: str,
+        client: Client,
+        *,
+        device_id: str | None,
+        refreshable: bool,
+    ) -> Grant:
+        """A session for a user of an application service, which needs no password.
+        Raises OutsideNamespace; WrongPassword when there is no such account, AccountDeactivated,
+        AccountLocked.
+        """
+        user_id = self._user_id(identifier)
+        if user_id is None or not service.may_be(user_id):
+            raise OutsideNamespace(f"This is not a user of {service.id}.")
+        account = await self._account(user_id)
+        if account is None:
+            raise WrongPassword(f"{user_id} is not registered.")
+        if account.deactivated_at is not None:
+            raise AccountDeactivated("This account has been deactivated.")
+        if account.locked_at is not None:
+            raise AccountLocked("This account has been locked.")
         return await self._tokens.open(
             account, client, device_id=device_id, refreshable=refreshable
         )

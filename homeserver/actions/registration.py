@@ -130,6 +130,10 @@ class Registration:
                 raise UsernameTaken("This username is taken.")
         return user_id
 
+    def check_password(self, password: str, *, field: str = "password") -> None:
+        """Whether somebody may choose this password. Raises InvalidInput with the field."""
+        self._passwords.check(password, field=field)
+
     async def create_user(
         self,
         user: NewUser,

@@ -32,6 +32,14 @@ class UserView:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How the server can reach somebody. since_ms: since when, in milliseconds since the epoch."""
+
+    email: str
+    since_ms: int
+
+
 class Users:
     """Reads of users.
 
@@ -55,6 +63,14 @@ class Users:
 
     async def me(self, by: Requester) -> UserView:
         return await self.get(by, by.user_uuid)
+
+    async def contact(self, by: Requester) -> Contact | None:
+        """The reader's e-mail address, if he has one."""
+        async with self._database.connection() as db:
+            account = await accounts.by_nid(db, by.user_nid)
+        if account is None or account.email is None:
+            return None
+        return Contact(account.email, account.created_at)
 
     async def search(
         self, by: Requester, q: str, limit: int = DEFAULT_SEARCH_LIMIT
