@@ -129,7 +129,7 @@ class LiveServer:
     @property
     def log_lines(self) -> list[dict[str, Any]]:
         """The same, as the objects that the lines are."""
-        return [json.loads(line) for line in self.log.splitlines()]
+        return [json.loads(line) for line in _whole_lines(self.log)]
 
     def start(self) -> None:
         """Returns when the server says that it is ready. Raises AssertionError if it ends."""
@@ -199,7 +199,7 @@ class LiveServer:
 
     def problems(self, since: int = 0) -> list[str]:
         """Lines of its log that tell of a defect. since: length of the log, in characters."""
-        lines = self.log[since:].splitlines()
+        lines = _whole_lines(self.log[since:])
         return [line for line in lines if json.loads(line).get("level") in _BAD_LEVELS]
 
     def _command(self, *arguments: str) -> list[str]:
@@ -236,6 +236,11 @@ def merged(*several: Settings) -> Settings:
         for section, values in settings.items():
             result[section] = {**result.get(section, {}), **values}
     return result
+
+
+def _whole_lines(log: str) -> list[str]:
+    """Without one that is just being written; text in them may have separators of its own."""
+    return log.split("\n")[:-1]
 
 
 def _toml(settings: Settings) -> str:
