@@ -86,6 +86,8 @@ class Moments:
 
     def _flush(self) -> None:
         """Tells of those who waited longest; of the rest when others had their turn."""
+        if not len(self._audience):
+            self._presences.clear()
         written = 0
         while self._presences and written < _WRITES_AT_ONCE:
             user_nid = next(iter(self._presences))

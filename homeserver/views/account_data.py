@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import orjson
+
 from homeserver.account_data import TAG, check_name, require_own, tags_in
 from homeserver.errors import NotFound
 from homeserver.identifiers import RoomID, UserID, native_uuid
+from homeserver.push_rules.ruleset import PUSH_RULES, Ruleset
 from homeserver.requester import Requester
 from homeserver.storage import account_data
 from homeserver.storage.account_data import GLOBAL
@@ -26,6 +29,10 @@ class AccountData:
         require_own(by, user_id)
         check_name(event_type, field="type")
         content = await self._content(by, event_type, room_id)
+        if event_type == PUSH_RULES and room_id is None:
+            # Who has never changed a rule has rules all the same.
+            ruleset = Ruleset.of(None if content is None else orjson.loads(content))
+            return orjson.dumps(ruleset.as_json(by.user_id))
         if content is None:
             raise NotFound("Nothing of this type is kept here.", kind="account_data")
         return content

@@ -66,6 +66,10 @@ class TestSetAccountData:
         in_room = of(alice, kind, room)
         assert await alice.is_refused("PUT", in_room, {}, status=405) == "M_BAD_JSON"
 
+    async def test_what_the_server_controls_can_be_read(self, alice):
+        rules = await alice.get(of(alice, "m.push_rules"))
+        assert rules["global"]["override"][0]["rule_id"] == ".m.rule.master"
+
     @pytest.mark.parametrize(
         ("body", "errcode"), [(b"{", "M_NOT_JSON"), (b"[]", "M_BAD_JSON"), (b"", "M_NOT_JSON")]
     )
