@@ -93,7 +93,12 @@ def build_facades(
     services = _services(core, accounts, database, authenticator, rate_limits)
     live = _live(config, core, accounts, database, bus, metrics, clock, services)
     live.start()
-    room_views = build_room_views(database=database, streams=core.streams, clock=clock)
+    room_views = build_room_views(
+        database=database,
+        streams=core.streams,
+        searchable=core.delivery.search_index is not None,
+        clock=clock,
+    )
     syncing = build_syncing(
         config=config,
         core=core,
@@ -155,7 +160,13 @@ def _services(
         profile=accounts.profile,
         rooms=Rooms(database=database, rooms=rooms, people=people, messages=messages),
         timeline=Timeline(database=database, rooms=rooms, people=people, messages=messages),
-        search=Search(database=database, rooms=rooms, people=people, messages=messages),
+        search=Search(
+            database=database,
+            rooms=rooms,
+            people=people,
+            messages=messages,
+            enabled=core.delivery.search_index is not None,
+        ),
         users=accounts.users,
         presence=Presence(database=database, people=people, stream=core.streams.presence),
         sessions=accounts.sessions,

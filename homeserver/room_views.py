@@ -6,9 +6,12 @@ from homeserver.clock import Clock
 from homeserver.core import Streams
 from homeserver.storage.database import Database
 from homeserver.views.client_events import ClientEvents
+from homeserver.views.event_search import EventSearch
+from homeserver.views.related_events import RelatedEvents
 from homeserver.views.room_access import RoomAccess
 from homeserver.views.room_pages import RoomPages
 from homeserver.views.room_reads import RoomReads
+from homeserver.views.room_summaries import RoomSummaries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +21,22 @@ class RoomViews:
     client_events: ClientEvents
     reads: RoomReads
     pages: RoomPages
+    related: RelatedEvents
+    summaries: RoomSummaries
+    search: EventSearch
 
 
-def build_room_views(*, database: Database, streams: Streams, clock: Clock) -> RoomViews:
-    """Builds every object once, by name."""
+def build_room_views(
+    *, database: Database, streams: Streams, searchable: bool, clock: Clock
+) -> RoomViews:
+    """Builds every object once, by name. searchable: whether there is a search index."""
     client_events = ClientEvents(ignored=streams.ignored_users, clock=clock)
     access = RoomAccess(rooms=streams.rooms)
     return RoomViews(
         client_events=client_events,
         reads=RoomReads(database=database, access=access, client_events=client_events),
         pages=RoomPages(database=database, access=access, client_events=client_events),
+        related=RelatedEvents(database=database, access=access, client_events=client_events),
+        summaries=RoomSummaries(database=database),
+        search=EventSearch(database=database, client_events=client_events, enabled=searchable),
     )

@@ -117,6 +117,21 @@ def sender_lexeme(user_nid: int) -> str:
     return f"@{user_nid}"
 
 
+def name_lexeme() -> str:
+    """Stands among the lexemes of names of rooms."""
+    return "!n"
+
+
+def topic_lexeme() -> str:
+    """Stands among the lexemes of topics of rooms."""
+    return "!t"
+
+
+def words(text: str) -> list[str]:
+    """What a query looks for, as one may highlight it: each once, without case and accents."""
+    return list(dict.fromkeys(run for _, run in _runs(text)))[:MAX_QUERY_TERMS]
+
+
 def quoted(lexeme: str) -> str:
     """A lexeme as it stands in a `tsquery`."""
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"

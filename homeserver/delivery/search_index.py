@@ -1,4 +1,5 @@
-"""The search index: every message can be found by its words as they are after its edits.
+"""The search index: every message can be found by its words as they are after its edits, and
+every name and topic of a room by its own.
 
 Each batch looks at the messages as they are now and sets what they can be found by, so doing it
 twice, or late, comes to the same. While the tail has what comes next in memory, and it is only
@@ -10,16 +11,20 @@ from uuid import UUID
 
 from homeserver import search_terms
 from homeserver.delivery.follower import Follower
+from homeserver.events.event import Event
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import native_uuid
 from homeserver.messages import REDACTION_TYPE, REPLACE, new_content_of, relation_of, text_of
-from homeserver.search_terms import room_lexeme, sender_lexeme
+from homeserver.room_summary import topic_of
+from homeserver.search_terms import name_lexeme, room_lexeme, sender_lexeme, topic_lexeme
 from homeserver.storage import events, message_search, timeline
 from homeserver.storage.database import Connection, Database
+from homeserver.storage.message_search import FACE_TYPES
 from homeserver.streams.tail import Committed, EventTail
 
 CURSOR = "search_index"
 BATCH = 500
+_KINDS = {"m.room.name": name_lexeme(), "m.room.topic": topic_lexeme()}
 
 
 def search_index(
@@ -56,7 +61,7 @@ def _says_it_all(committed: Committed) -> bool:
     and deleted by events that stand behind it in the stream, and are looked at in their turn.
     """
     event, facts = committed.stored.event, committed.stored.facts
-    if facts.is_message:
+    if _is_found(committed.stored):
         return facts.session_nid is not None
     relation = relation_of(event)
     return event.type != REDACTION_TYPE and (relation is None or relation.rel_type != REPLACE)
@@ -64,7 +69,7 @@ def _says_it_all(committed: Committed) -> bool:
 
 async def _index_recent(db: Connection, recent: Sequence[Committed]) -> int:
     """Takes events that say all themselves; returns the position of the last."""
-    messages = [each.stored for each in recent if each.stored.facts.is_message]
+    messages = [each.stored for each in recent if _is_found(each.stored)]
     words = {_position(each): _words(each, {}) for each in messages}
     await _put(db, messages, words)
     return recent[-1].position
@@ -119,16 +124,34 @@ def _words(message: StoredEvent, edits: Mapping[UUID, StoredEvent]) -> list[str]
     if message.facts.redacted_by is not None:
         return []
     edit = edits.get(message.facts.uuid)
+    if message.event.is_state:
+        return search_terms.lexemes(_face_of(message.event))
     content = message.event.content if edit is None else new_content_of(edit.event)
     return search_terms.lexemes(text_of(content))
 
 
-def _places(message: StoredEvent) -> tuple[str, str]:
-    return room_lexeme(message.facts.room_nid), sender_lexeme(message.facts.sender_nid)
+def _face_of(event: Event) -> str:
+    """C-S API v1.19 "Search Categories": `content.name`, or `content.topic` with the plain text of
+    `m.topic`.
+    """
+    entries = {event.type: event}
+    texts = [event.content.get(event.type.removeprefix("m.room.")), topic_of(entries)]
+    return " ".join(dict.fromkeys(text for text in texts if isinstance(text, str)))
+
+
+def _places(message: StoredEvent) -> tuple[str, ...]:
+    """Room, sender and kind."""
+    places = room_lexeme(message.facts.room_nid), sender_lexeme(message.facts.sender_nid)
+    return (*places, _KINDS[message.event.type]) if message.event.is_state else places
+
+
+def _is_found(stored: StoredEvent) -> bool:
+    event = stored.event
+    return stored.facts.is_message or (event.type in FACE_TYPES and event.state_key == "")
 
 
 def _is_in_stream(stored: StoredEvent) -> bool:
-    return stored.facts.is_message and stored.facts.position is not None
+    return _is_found(stored) and stored.facts.position is not None
 
 
 def _position(stored: StoredEvent) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.events.stored import RoomRecord
-from homeserver.identifiers import ServerName, UserID
+from homeserver.identifiers import RoomID, ServerName, UserID
 from homeserver.storage.database import Connection
 from homeserver.storage.rooms import COLUMNS, room_record
 
@@ -141,3 +141,44 @@ async def direct_room(db: Connection, one: int, other: int) -> RoomRecord | None
         other,
     )
     return None if row is None else room_record(row)
+
+
+async def searchable_rooms_of(db: Connection, user_nid: int) -> dict[int, RoomID]:
+    """Rooms that a user is in or was in and has not forgotten, without the encrypted ones."""
+    rows = await db.fetch(
+        "SELECT m.room_nid, r.room_id FROM memberships m JOIN rooms r USING (room_nid)"
+        " WHERE m.user_nid = $1 AND m.membership IN ('join', 'leave', 'ban')"
+        " AND r.deleted_at IS NULL"
+        " AND NOT EXISTS (SELECT FROM forgotten_rooms f"
+        " WHERE f.user_nid = m.user_nid AND f.room_nid = m.room_nid)"
+        " AND NOT EXISTS (SELECT FROM room_state s WHERE s.room_nid = m.room_nid"
+        " AND s.type = 'm.room.encryption' AND s.state_key = '' AND s.until_version IS NULL)",
+        user_nid,
+    )
+    return {row["room_nid"]: RoomID(row["room_id"]) for row in rows}
+
+
+async def shared_rooms(
+    db: Connection, one: int, other: int, *, after: int, limit: int
+) -> list[tuple[int, RoomID]]:
+    """Numbers and IDs of rooms that both users are in, in the order of their numbers."""
+    rows = await db.fetch(
+        f"SELECT r.room_nid, r.room_id {_SHARED} AND r.room_nid > $3 ORDER BY r.room_nid LIMIT $4",
+        one,
+        other,
+        after,
+        limit,
+    )
+    return [(row["room_nid"], RoomID(row["room_id"])) for row in rows]
+
+
+async def shared_room_count(db: Connection, one: int, other: int) -> int:
+    count: int = await db.fetchval(f"SELECT count(*) {_SHARED}", one, other)
+    return count
+
+
+_SHARED = """
+    FROM memberships a JOIN memberships b USING (room_nid) JOIN rooms r USING (room_nid)
+    WHERE a.user_nid = $1 AND a.membership = 'join' AND b.user_nid = $2 AND b.membership = 'join'
+        AND r.deleted_at IS NULL
+"""

@@ -1,4 +1,6 @@
-"""Table `message_search`: the words of messages, by position in the stream of events."""
+"""Table `message_search`: the words of messages, and of names and topics of rooms, by position in
+the stream of events.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +11,24 @@ from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 from homeserver.storage.relations import WITHDRAWN
 
+FACE_TYPES = ("m.room.name", "m.room.topic")
+"""State that can be found by its words, with an empty state key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a query found. rank: the higher, the closer."""
+
+    stored: StoredEvent
+    rank: float
+
 
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What a stretch of the stream changed, up to a position.
 
-    messages: new ones, and those that were edited. redactions: event numbers.
+    messages: new ones, names and topics included, and those that were edited. redactions: event
+    numbers.
     """
 
     upto: int
@@ -27,11 +41,12 @@ async def touched(db: Connection, after: int, limit: int) -> Touched:
     row = await db.fetchrow(
         """
         WITH stretch AS (
-            SELECT event_nid, position, uuid, is_message, type FROM events
-            WHERE position > $1 ORDER BY position LIMIT $2
+            SELECT event_nid, position, uuid, is_message, type,
+                state_key = '' AND type = ANY($3::text[]) AS is_face
+            FROM events WHERE position > $1 ORDER BY position LIMIT $2
         )
         SELECT max(s.position) AS upto,
-            coalesce(array_agg(s.uuid) FILTER (WHERE s.is_message), '{}') AS messages,
+            coalesce(array_agg(s.uuid) FILTER (WHERE s.is_message OR s.is_face), '{}') AS messages,
             coalesce(array_agg(t.parent_uuid) FILTER (WHERE t.parent_uuid IS NOT NULL), '{}')
                 AS edited,
             coalesce(array_agg(s.event_nid) FILTER (WHERE s.type = 'm.room.redaction'), '{}')
@@ -41,6 +56,7 @@ async def touched(db: Connection, after: int, limit: int) -> Touched:
         """,
         after,
         limit,
+        list(FACE_TYPES),
     )
     assert row is not None
     return Touched(
@@ -89,6 +105,44 @@ async def choose_plans_by_words(db: Connection) -> None:
     are, so a plan for any words whatever is a bad one.
     """
     await db.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
+_RANKED = f"""
+    SELECT hit.rank, {COLUMNS} FROM (
+        SELECT position, rank FROM (
+            SELECT position, ts_rank(lexemes, $2::text::tsquery) AS rank FROM message_search
+            WHERE lexemes @@ $1::text::tsquery ORDER BY position DESC LIMIT $6
+        ) newest
+        WHERE (rank, position) < ($3::real, $4::bigint) ORDER BY rank DESC, position DESC LIMIT $5
+    ) hit JOIN events e USING (position) JOIN rooms r ON r.room_nid = e.room_nid
+    ORDER BY hit.rank DESC, e.position DESC
+"""
+_RECENT = f"""
+    SELECT hit.rank, {COLUMNS} FROM (
+        SELECT position, ts_rank(lexemes, $2::text::tsquery) AS rank FROM message_search
+        WHERE lexemes @@ $1::text::tsquery AND position < $3 ORDER BY position DESC LIMIT $4
+    ) hit JOIN events e USING (position) JOIN rooms r ON r.room_nid = e.room_nid
+    ORDER BY e.position DESC
+"""
+RANKED = 5_000
+"""Of what a query finds, the newest that are compared by rank."""
+
+
+async def best(
+    db: Connection, tsquery: str, words: str, *, below: tuple[float, int], limit: int
+) -> list[Hit]:
+    """What a query finds, the closest to the words first, of equal ones the newest.
+
+    below: rank and position of the hit after which to go on.
+    """
+    rows = await db.fetch(_RANKED, tsquery, words, *below, limit, RANKED)
+    return [Hit(stored_event(row), row["rank"]) for row in rows]
+
+
+async def recent(db: Connection, tsquery: str, words: str, *, before: int, limit: int) -> list[Hit]:
+    """What a query finds, the newest first."""
+    rows = await db.fetch(_RECENT, tsquery, words, before, limit)
+    return [Hit(stored_event(row), row["rank"]) for row in rows]
 
 
 async def newest(db: Connection, tsquery: str, *, before: int, limit: int) -> list[StoredEvent]:

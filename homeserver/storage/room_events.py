@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from homeserver.event_filter import EventFilter, like_pattern
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import UserID
+from homeserver.storage.aggregations import SEEN, Sight, sight_columns
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 from homeserver.storage.timeline import Span, span_columns
@@ -171,3 +172,37 @@ async def place_of_time(db: Connection, room_nid: int, ts: int) -> int | None:
     """
     place: int | None = await db.fetchval(_PLACE_OF_TIME, room_nid, ts)
     return place
+
+
+_AROUND = f"""
+    SELECT t.position AS middle, {COLUMNS}
+    FROM unnest($7::bigint[], $8::bigint[]) AS t (room_nid, position) CROSS JOIN LATERAL (
+        (SELECT m.event_nid FROM events m
+            WHERE m.room_nid = t.room_nid AND m.position < t.position AND {SEEN}
+            ORDER BY m.position DESC LIMIT $9)
+        UNION ALL
+        (SELECT m.event_nid FROM events m
+            WHERE m.room_nid = t.room_nid AND m.position > t.position AND {SEEN}
+            ORDER BY m.position LIMIT $10)
+    ) beside
+    JOIN events e ON e.event_nid = beside.event_nid JOIN rooms r ON r.room_nid = e.room_nid
+    ORDER BY e.position
+"""
+
+
+async def around(
+    db: Connection, sight: Sight, middles: Sequence[StoredEvent], *, before: int, after: int
+) -> dict[int, list[StoredEvent]]:
+    """What stands right before and right after each of some events, by its position, in order."""
+    rows = await db.fetch(
+        _AROUND,
+        *sight_columns(sight),
+        [each.facts.room_nid for each in middles],
+        [each.facts.position for each in middles],
+        before,
+        after,
+    )
+    found: dict[int, list[StoredEvent]] = {}
+    for row in rows:
+        found.setdefault(row["middle"], []).append(stored_event(row))
+    return found

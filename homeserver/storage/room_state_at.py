@@ -3,7 +3,7 @@
 A version of None is the current state. On a fork, the state is that of its base.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import StateKey, UserID
@@ -12,7 +12,9 @@ from homeserver.storage.events import COLUMNS, stored_event
 
 MEMBER_TYPE = "m.room.member"
 
-_FROM = "room_state s JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid"
+_FROM = """
+    room_state s JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid
+"""
 _HOLDS = """
     s.room_nid = $1 AND CASE WHEN $2::integer IS NULL THEN s.until_version IS NULL
         ELSE s.since_version <= $2 AND (s.until_version IS NULL OR s.until_version > $2) END
@@ -38,14 +40,24 @@ async def whole(
     return [stored_event(row) for row in rows]
 
 
-async def current_of_rooms(db: Connection, room_nids: Collection[int]) -> list[StoredEvent]:
-    """All of the current state of several rooms."""
+async def whole_of_rooms(
+    db: Connection, versions: Mapping[int, int | None]
+) -> dict[int, list[StoredEvent]]:
+    """All of the state of several rooms, each at its version."""
     rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM {_FROM} WHERE s.room_nid = ANY($1::bigint[])"
-        " AND s.until_version IS NULL ORDER BY s.since_version, e.event_nid",
-        list(room_nids),
+        f"SELECT {COLUMNS} FROM unnest($1::bigint[], $2::integer[]) AS w (room_nid, version)"
+        " JOIN room_state s ON s.room_nid = w.room_nid AND CASE WHEN w.version IS NULL"
+        " THEN s.until_version IS NULL ELSE s.since_version <= w.version"
+        " AND (s.until_version IS NULL OR s.until_version > w.version) END"
+        " JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid"
+        " ORDER BY s.since_version, e.event_nid",
+        list(versions),
+        list(versions.values()),
     )
-    return [stored_event(row) for row in rows]
+    found: dict[int, list[StoredEvent]] = {room_nid: [] for room_nid in versions}
+    for row in rows:
+        found[row["room_nid"]].append(stored_event(row))
+    return found
 
 
 async def entry(

@@ -64,7 +64,7 @@ class RoomAccess:
         if readable.was_member and not await forgotten_rooms.is_forgotten(
             db, by.user_nid, room.room_nid
         ):
-            return OpenRoom(room, readable, _left_at(readable))
+            return OpenRoom(room, readable, state_seen_by(readable))
         if readable.visibility and readable.visibility[-1][1] == WORLD_READABLE:
             return OpenRoom(room, await history.of_stranger(db, room.room_nid, by.user_id))
         return None
@@ -77,8 +77,12 @@ class RoomAccess:
         return opened
 
 
-def _left_at(room: ReadableRoom) -> int:
-    """The version of the state that came with his leaving: he left after the last join."""
+def state_seen_by(room: ReadableRoom) -> int | None:
+    """The version of the state that came with the leaving of somebody who was a member, after his
+    last join; None for a member: the current one.
+    """
+    if room.is_member:
+        return None
     joined = max(index for index, (_, value) in enumerate(room.membership) if value == "join")
     return room.membership[joined + 1][0]
 

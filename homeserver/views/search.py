@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from homeserver import search_terms
-from homeserver.errors import InvalidInput, NotFound
+from homeserver.errors import InvalidInput, NotAllowed, NotFound
 from homeserver.events.stored import StoredEvent
 from homeserver.requester import Requester
 from homeserver.search_terms import quoted, room_lexeme, sender_lexeme
@@ -28,8 +28,16 @@ class Search:
     """Reads by words. All raise Unavailable, and NotFound for what the reader may not know."""
 
     def __init__(
-        self, *, database: Database, rooms: RoomRecords, people: People, messages: Messages
+        self,
+        *,
+        database: Database,
+        rooms: RoomRecords,
+        people: People,
+        messages: Messages,
+        enabled: bool = True,
     ) -> None:
+        """enabled: whether there is an index to search in."""
+        self._enabled = enabled
         self._database = database
         self._rooms = rooms
         self._people = people
@@ -49,8 +57,9 @@ class Search:
 
         room, sender: only there, only by him. before: only what is older than this message.
         limit: 1 to 200. New messages can be found within a second or so.
-        Raises InvalidInput for a `q` without words.
+        Raises InvalidInput for a `q` without words, NotAllowed where search is switched off.
         """
+        require_search(enabled=self._enabled)
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput(f"limit must be between 1 and {MAX_PAGE}.", field="limit")
         words = search_terms.query(q)
@@ -104,7 +113,7 @@ async def _search(
 
 async def _visible(db: Connection, by: Requester, hits: Sequence[StoredEvent]) -> list[StoredEvent]:
     """Those of the messages in the reader's rooms that he may see."""
-    there = [hit for hit in hits if hit.facts.redacted_by is None]
+    there = [hit for hit in hits if hit.facts.is_message and hit.facts.redacted_by is None]
     rooms = {hit.facts.room_nid for hit in there}
     forked = {hit.facts.room_nid for hit in there if hit.facts.fork_nid is not None}
     readable = await history.of_rooms(db, by.user_id, rooms, in_detail=forked)
@@ -133,6 +142,12 @@ async def _end(db: Connection, before: UUID | None) -> int:
     if place is None:
         raise NotFound("Message not found", kind="message")
     return place[1]
+
+
+def require_search(*, enabled: bool) -> None:
+    """Without an index, what is found would be less and less of what is there."""
+    if not enabled:
+        raise NotAllowed("Searching is switched off on this server.")
 
 
 def _no_such_room() -> NotFound:
