@@ -355,6 +355,7 @@ def _build_actions(
             transactions=transactions,
             people=streams.people,
             aliases=aliases,
+            bus=bus,
         ),
         account_data=account_data,
         tags=Tags(account_data=account_data, writer=streams.account_data_writer),

@@ -35,6 +35,7 @@ from homeserver.streams.bus import Bus
 from homeserver.sync.counts import NoCounts
 from homeserver.syncing import Syncing, build_syncing
 from homeserver.views.account_data import AccountData
+from homeserver.views.directory import Directory
 from homeserver.views.live import Live as LiveViews
 from homeserver.views.messages import Messages
 from homeserver.views.presence import Presence
@@ -197,6 +198,7 @@ def _matrix_services(
         aliases=core.actions.aliases,
         push_rules=core.notifications.push_rules,
         pushers=core.notifications.pushers,
+        listing=core.actions.rooms.listing,
         account_data=core.actions.account_data,
         tags=core.actions.tags,
         receipts=core.actions.receipts,
@@ -213,6 +215,7 @@ def _matrix_services(
         appservice_ping=AppservicePing(
             clock=clock, timeout_s=config.appservices.ping_timeout_seconds
         ),
+        directory=Directory(database=database, rooms=core.streams.rooms),
         account_data_views=AccountData(database=database, rooms=core.streams.rooms),
         presence_views=native.presence,
         room_views=room_views,

@@ -7,6 +7,7 @@ from homeserver.actions.create_by_preset import CreateByPreset
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
+from homeserver.actions.listing import Listing
 from homeserver.actions.lookups import Lookups
 from homeserver.actions.member_events import MemberEvents
 from homeserver.actions.members import Members
@@ -18,6 +19,7 @@ from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.rooms.writer import RoomWriter
 from homeserver.storage.database import Database
+from homeserver.streams.bus import Bus
 from homeserver.streams.people import People
 
 
@@ -32,6 +34,7 @@ class RoomActions:
     moderation: Moderation
     set_state: SetState
     redacting: Redacting
+    listing: Listing
 
 
 def build_room_actions(
@@ -45,6 +48,7 @@ def build_room_actions(
     transactions: Transactions,
     people: People,
     aliases: Aliases,
+    bus: Bus,
 ) -> RoomActions:
     """Builds every object once, by name."""
     member_events = MemberEvents(writer=writer)
@@ -92,4 +96,5 @@ def build_room_actions(
             transactions=transactions,
             server_name=server_name,
         ),
+        listing=Listing(database=database, writer=writer, lookups=lookups, bus=bus),
     )

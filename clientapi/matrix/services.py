@@ -13,6 +13,7 @@ from homeserver.actions.create_by_preset import CreateByPreset
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
+from homeserver.actions.listing import Listing
 from homeserver.actions.moderation import Moderation
 from homeserver.actions.presence import Presence
 from homeserver.actions.push_rules import PushRules
@@ -31,6 +32,7 @@ from homeserver.room_views import RoomViews
 from homeserver.sync.filter_store import FilterStore
 from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
+from homeserver.views.directory import Directory
 from homeserver.views.presence import Presence as PresenceViews
 
 
@@ -57,6 +59,8 @@ class MatrixServices:
     accounts: Accounts
     interactive_auth: InteractiveAuth
     appservice_ping: AppservicePing
+    listing: Listing
+    directory: Directory
 
     account_data_views: AccountDataViews
     presence_views: PresenceViews

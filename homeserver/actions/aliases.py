@@ -16,6 +16,7 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.members import Members
+from homeserver.actions.standing import require_active
 from homeserver.errors import AliasTaken, BadAlias, InvalidInput, NotAllowed, NotFound
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord
@@ -66,9 +67,10 @@ class Aliases:
         return parse_room_alias(f"#{name}:{self._server_name}")
 
     async def resolve(self, text: str) -> RoomRecord:
-        """Raises NotFound for a name that no room has."""
+        """Raises NotFound for a name that no room has, InvalidInput for what is no name."""
+        alias = parse_room_alias(text if text.startswith("#") else f"#{text}:{self._server_name}")
         async with self._database.connection() as db:
-            room_nid = await aliases.room_of(db, self.local(text))
+            room_nid = await aliases.room_of(db, alias)
         room = None if room_nid is None else await self._rooms.by_nid(room_nid)
         if room is None or room.deleted_at is not None:
             raise NotFound(f"No room is called {text}.", kind="alias")
@@ -76,6 +78,7 @@ class Aliases:
 
     async def add(self, by: Requester, room_uuid: UUID, text: str) -> RoomAlias:
         """Gives a room a further name. Raises AliasTaken for a name that is taken."""
+        require_active(by)
         alias = self.local(text)
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
@@ -84,15 +87,23 @@ class Aliases:
         return alias
 
     async def remove(self, by: Requester, text: str) -> None:
-        """Takes a name away, also where the room shows it. For its creator and room admins."""
+        """Takes a name away, also where the room shows it. For its creator and room admins.
+
+        Who may not change what the room shows can take his alias away nevertheless.
+        """
+        require_active(by)
+        room = await self.resolve(text)
         alias = self.local(text)
-        room = await self.resolve(alias)
 
         async def delete(db: Connection) -> None:
             await aliases.delete(db, alias)
 
-        if not await self._remove_shown(by, room, alias, delete):
-            await self._check_may_remove(by, room, alias)
+        await self._check_may_remove(by, room, alias)
+        try:
+            removed = await self._remove_shown(by, room, alias, delete)
+        except NotAllowed:
+            removed = False
+        if not removed:
             async with self._database.transaction() as db:
                 await delete(db)
 
@@ -152,9 +163,9 @@ class Aliases:
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             shown = head.event((CANONICAL, ""))
-            if shown is None or shown.content.get("alias") != alias:
+            if shown is None or alias not in _readable_names(shown.content):
                 return ()
-            content = {key: value for key, value in shown.content.items() if key != "alias"}
+            content = _without(shown.content, alias)
             return (
                 Draft(
                     room_id=room.room_id,
@@ -180,6 +191,14 @@ def _names(content: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(name, str):
             raise InvalidInput("alt_aliases is a list of room aliases.", field="alt_aliases")
         yield name
+
+
+def _without(content: Mapping[str, Any], alias: RoomAlias) -> dict[str, Any]:
+    """What a room shows, but for one name. Names that can be read."""
+    left = {key: value for key, value in content.items() if (key, value) != ("alias", alias)}
+    if "alt_aliases" in left:
+        left["alt_aliases"] = [name for name in left["alt_aliases"] if name != alias]
+    return left
 
 
 def _readable_names(content: Mapping[str, Any]) -> list[str]:

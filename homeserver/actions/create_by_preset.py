@@ -9,6 +9,7 @@ from homeserver.actions.aliases import Aliases
 from homeserver.actions.contents import check_content, check_type
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.presets import RoomPlan, create_draft, first_drafts
+from homeserver.actions.standing import require_active
 from homeserver.errors import (
     InvalidInput,
     InvalidRoomState,
@@ -54,6 +55,7 @@ class CreateByPreset:
         Raises UnsupportedRoomVersion, InvalidInput, InvalidContent, InvalidRoomState, NotFound for
         an unknown user, InviteBlocked if nobody of the invited wants to be, AliasTaken, TooLarge.
         """
+        require_active(by)
         version = self._version(plan)
         self._check(plan)
         alias = None if plan.alias_name is None else self._aliases.named(plan.alias_name)

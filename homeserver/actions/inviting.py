@@ -15,6 +15,7 @@ from homeserver.actions.member_events import (
     member_draft,
     members_only,
 )
+from homeserver.actions.standing import require_active
 from homeserver.errors import InviteBlocked, NotAllowed
 from homeserver.events.content import membership_of
 from homeserver.events.event import Event
@@ -53,6 +54,7 @@ class Inviting:
 
         Raises NotFound for an unknown room or user, NotAllowed, InviteBlocked.
         """
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         (person,) = await self.people([user_id])
         blocked = await self.blocked([person])

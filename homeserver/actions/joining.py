@@ -22,6 +22,7 @@ from homeserver.actions.member_events import (
     member_draft,
     unless_same,
 )
+from homeserver.actions.standing import require_active
 from homeserver.errors import GuestsNotAllowed, NotAllowed
 from homeserver.events.content import PowerLevels, join_rule_of
 from homeserver.events.event import Event
@@ -80,6 +81,7 @@ class Joining:
         anew: a member says something else about himself; else a second join changes nothing.
         Raises NotFound for a room that is not here, and NotAllowed.
         """
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         content = content_of(await self._me(by), "join", extra)
         try:
@@ -93,6 +95,7 @@ class Joining:
         self, by: Requester, room_uuid: UUID, extra: Mapping[str, Any] = NOTHING
     ) -> tuple[RoomRecord, EventID]:
         """Asks to be let in. Raises NotFound, NotAllowed."""
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         content = content_of(await self._me(by), "knock", extra)
         draft = member_draft(room, by.user_id, by.user_id, content)

@@ -16,6 +16,7 @@ from homeserver.actions.member_events import (
     member_draft,
     members_only,
 )
+from homeserver.actions.standing import require_active
 from homeserver.errors import NotAllowed, NotBanned
 from homeserver.events.content import membership_of
 from homeserver.events.event import Event
@@ -108,6 +109,7 @@ class Moderation:
         judge: Judge,
         *needs: StateKey,
     ) -> EventID:
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         person = await self._people.by_user_id(user_id)
         draft = member_draft(room, by.user_id, user_id, content_of(person, membership, extra))

@@ -18,6 +18,7 @@ from homeserver.actions.lookups import (
 )
 from homeserver.actions.members import Members
 from homeserver.actions.send_event import scoped
+from homeserver.actions.standing import require_active
 from homeserver.actions.transactions import Sent, Transactions, sent
 from homeserver.errors import NotAllowed
 from homeserver.events.build import Draft
@@ -124,6 +125,7 @@ class Redacting:
             raise NotAllowed("A room's creation cannot be taken back.")
         if event.sender == by.user_id:
             return
+        require_active(by)
         if by.is_admin and server_of(event.sender) == self._server_name:
             return
         levels = levels_of(head)

@@ -18,6 +18,7 @@ from homeserver.actions.lookups import (
     member_key,
     require_member,
 )
+from homeserver.actions.standing import require_active
 from homeserver.actions.transactions import Sent, Transactions, sent
 from homeserver.errors import DuplicateAnnotation
 from homeserver.events import base64
@@ -66,6 +67,7 @@ class SendEvent:
 
         Raises NotFound, NotAllowed, InvalidContent, DuplicateAnnotation, TooLarge, Unavailable.
         """
+        require_active(by)
         check_content(content)
         draft = Draft(
             room_id=room_id,

@@ -21,6 +21,7 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.moderation import Moderation
+from homeserver.actions.standing import require_active
 from homeserver.errors import InvalidContent, NotAllowed
 from homeserver.events.build import Draft
 from homeserver.identifiers import EventID, RoomID, UserID, native_uuid, parse_user_id
@@ -72,6 +73,7 @@ class SetState:
             return await self._set_member(by, room_id, parse_user_id(state_key), content)
         if event_type == CANONICAL and state_key == "":
             await self._aliases.check_shown(by, native_uuid(room_id), content)
+        require_active(by)
         draft = Draft(
             room_id=room_id,
             sender=by.user_id,

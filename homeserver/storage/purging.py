@@ -22,6 +22,9 @@ _TABLES = (
     "room_state",
     "missing_events",
     "room_aliases",
+    "forgotten_rooms",
+    "appservice_rooms",
+    "reports",
     "state_forks",
 )
 

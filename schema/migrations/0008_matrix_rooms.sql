@@ -11,10 +11,29 @@ CREATE TABLE reports (
     score        integer,
     reported_at  bigint NOT NULL
 );
+CREATE INDEX reports_reporter ON reports (reported_by, report_nid);
+CREATE INDEX reports_room ON reports (room_nid) WHERE room_nid IS NOT NULL;
 
 -- Rooms that a user who is in them no more wants to hear nothing of.
 CREATE TABLE forgotten_rooms (
     user_nid  bigint NOT NULL,
     room_nid  bigint NOT NULL,
     PRIMARY KEY (user_nid, room_nid)
+);
+CREATE INDEX forgotten_rooms_room ON forgotten_rooms (room_nid);
+
+-- Rooms that application services list for the networks that they bridge to.
+CREATE TABLE appservice_rooms (
+    appservice  text COLLATE "C" NOT NULL,
+    network_id  text COLLATE "C" NOT NULL,
+    room_nid    bigint NOT NULL REFERENCES rooms,
+    PRIMARY KEY (appservice, network_id, room_nid)
+);
+CREATE INDEX appservice_rooms_room ON appservice_rooms (room_nid);
+
+-- Users whose rooms do not show their present name and picture yet. changed_at: of the last change
+-- of the profile, in milliseconds.
+CREATE TABLE profile_changes (
+    user_nid    bigint PRIMARY KEY REFERENCES users ON DELETE CASCADE,
+    changed_at  bigint NOT NULL
 );

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from homeserver.config import Config, RateLimitsConfig
+from homeserver.config import RateLimitsConfig
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
@@ -176,7 +176,7 @@ class TestRateLimits:
 
     async def test_messages_are_limited(self, database):
         limits = RateLimitsConfig(messages_per_second=0.01, messages_burst=2)
-        config = Config(auth=OPEN.auth, rate_limits=limits)
+        config = OPEN.model_copy(update={"rate_limits": limits})
         async with matrix_server(database, config=config) as server:
             alice = await server.registers("alice")
             room = await alice.creates_room()

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from homeserver.accounts import build_accounts
 from homeserver.application_services import load_application_services
 from homeserver.clock import SystemClock
-from homeserver.config import AuthConfig, Config, RateLimitsConfig
+from homeserver.config import AuthConfig, Config, RateLimitsConfig, ServerConfig
 from homeserver.core import build_core
 from homeserver.events.signing import SigningKey
 from homeserver.facades import build_facades
@@ -35,6 +35,7 @@ from tests.support.office import SECRET, LocalBus
 SERVER = ServerName("example.org")
 PASSWORD = "correct horse battery staple"
 OPEN = Config(
+    server=ServerConfig(name=SERVER),
     auth=AuthConfig(registration="open", argon2_time_cost=1, argon2_memory_kib=64),
     rate_limits=RateLimitsConfig(enabled=False),
 )
