@@ -44,10 +44,10 @@ class Server:
 
 
 @asynccontextmanager
-async def foyer(folder: Path) -> AsyncIterator[Server]:
-    """`foyer serve` on what the folder holds, with its embedded Postgres."""
+async def foyer(folder: Path, settings: str = FOYER_CONFIG) -> AsyncIterator[Server]:
+    """`foyer serve` on what the folder holds, with its embedded Postgres. settings: TOML."""
     config = folder / "foyer.toml"
-    config.write_text(FOYER_CONFIG)
+    config.write_text(settings)
     arguments = ("serve", "--config", str(config), "--data-dir", str(folder / "data"))
     command = (sys.executable, "-m", "homeserver", *arguments, "--listen", "127.0.0.1:0")
     async with _running(command, log=folder / "foyer.log") as server:
