@@ -1,7 +1,10 @@
 """Who is here, over all devices. Source: seed section 1; C-S API v1.19 "Presence"."""
 
+from dataclasses import replace
+
 import pytest
 
+from homeserver.errors import AccountSuspended
 from tests.support.server import running_server
 
 POLL_MS = 30_000
@@ -160,3 +163,11 @@ class TestAfterARestart:
             await first.core.drain()
         async with running_server(database) as second:
             assert presence(second).state(alice.user_nid).status_msg is None
+
+
+async def test_whose_account_is_suspended_says_nothing_of_himself(engine, alice):
+    suspended = replace(alice, is_suspended=True)
+    with pytest.raises(AccountSuspended):
+        await engine.actions.presence.say(suspended, "online", "Hello")
+    await engine.actions.presence.synced(suspended, "online")
+    assert status(engine, alice) == "online"

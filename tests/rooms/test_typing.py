@@ -1,9 +1,11 @@
 """Who is writing, where. Source: C-S API v1.19 "Typing Notifications"."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from homeserver.errors import AccountSuspended
 from homeserver.streams import typing as typing_module
 
 
@@ -82,3 +84,9 @@ class TestEnding:
         await engine.actions.typing.start(bob, room.uuid)
         await engine.actions.membership.remove(alice, room.uuid, bob.user_uuid)
         assert writing(engine, room) == []
+
+
+async def test_whose_account_is_suspended_types_no_more(engine, talk):
+    alice, _, room = talk
+    with pytest.raises(AccountSuspended):
+        await engine.actions.typing.start(replace(alice, is_suspended=True), room.uuid)
