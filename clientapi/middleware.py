@@ -2,6 +2,7 @@
 errors turned into answers.
 """
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache
@@ -107,9 +108,9 @@ class Gate:
         return response
 
     def _identify(self, request: web.Request) -> None:
-        given = request.headers.get(_REQUEST_ID_HEADER, "")
-        usable = _USABLE_REQUEST_ID.fullmatch(given)
-        request[REQUEST_ID] = given if usable else self._new_request_id()
+        given = request.headers.get(_REQUEST_ID_HEADER)
+        usable = given is not None and _USABLE_REQUEST_ID.fullmatch(given)
+        request[REQUEST_ID] = given if given and usable else self._new_request_id()
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
         address = self._addresses.of(request.remote, forwarded_for)
         if address is not None:
@@ -165,9 +166,12 @@ class Gate:
         if not isinstance(response, web.WebSocketResponse):
             self._time(method, route).observe(seconds)
         is_noted = response.status >= HTTPStatus.BAD_REQUEST or seconds >= _SLOW_S
-        write = log.info if is_noted else log.debug
+        level = logging.INFO if is_noted else logging.DEBUG
+        if not log.is_enabled_for(level):
+            return
         requester = request.get(REQUESTER)
-        write(
+        log.log(
+            level,
             "request",
             method=method,
             path=request.path[:_MAX_LOGGED_PATH],

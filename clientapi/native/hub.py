@@ -74,8 +74,12 @@ class Hub:
     def publish(self, batch: Sequence[Committed]) -> None:
         """Takes events in the order of their positions; never blocks."""
         for committed in batch:
-            self._waiting.append(self._prepare(committed))
+            if self._waiting or self._concerns_somebody(committed):
+                self._waiting.append(self._prepare(committed))
+            else:
+                self._progress.events = committed.position
         self._advance()
+        self._published.set()
         if len(self._waiting) > MAX_WAITING:
             self._overflow()
 
@@ -136,7 +140,7 @@ class Hub:
 
     def _prepare(self, committed: Committed) -> Waiting:
         kind = kind_of(committed)
-        if kind in AT_ONCE or not (self._waiting or self._concerns_somebody(committed)):
+        if kind in AT_ONCE:
             return Waiting(committed, kind)
         related = asyncio.create_task(self._related(committed, kind))
         related.add_done_callback(lambda _: self._advance())

@@ -4,7 +4,7 @@ Source: C-S API v1.19 "Instant Messaging", "Event replacements", "Event annotati
 "Threading", "Redactions".
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -78,11 +78,9 @@ class Send:
 
         async def say(origin: Origin) -> Sent:
             room = await self._lookups.room(room_uuid)
-            content = text_content(
-                text,
-                reply_to=await self._related(room, reply_to, "reply_to"),
-                thread=await self._thread_root(room, thread),
-            )
+            answered = None if reply_to is None else await self._related(room, reply_to, "reply_to")
+            root = None if thread is None else await self._thread_root(room, thread)
+            content = text_content(text, reply_to=answered, thread=root)
             return await self._append(by, room, MESSAGE_TYPE, content, origin)
 
         return await self._once(by, ref, say)
@@ -150,11 +148,11 @@ class Send:
 
         return await self._once_about_a_message(by, ref, delete)
 
-    async def _once(self, by: Requester, ref: str | None, send: SendOnce) -> Sent:
+    def _once(self, by: Requester, ref: str | None, send: SendOnce) -> Awaitable[Sent]:
         """Everything that a request asks for is done once for its `ref`: what it finds the second
         time is what the first one made of it.
         """
-        return await self._transactions.once(by, None if ref is None else f"n:{ref}", send)
+        return self._transactions.once(by, None if ref is None else f"n:{ref}", send)
 
     async def _once_about_a_message(self, by: Requester, ref: str | None, send: SendOnce) -> Sent:
         """Who may not know of a room may not know of its messages: an ID that one of them has, and
@@ -167,21 +165,21 @@ class Send:
                 raise no_such_message() from None
             raise
 
-    async def _append(
+    def _append(
         self,
         by: Requester,
         room: RoomRecord,
         event_type: str,
         content: dict[str, Any],
         origin: Origin,
-    ) -> Sent:
+    ) -> Awaitable[Sent]:
         draft = Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=content)
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
             return (draft,)
 
-        return await self._commit(by, room, compose, origin)
+        return self._commit(by, room, compose, origin)
 
     async def _redact(
         self, by: Requester, room: RoomRecord, target: StoredEvent, origin: Origin
@@ -220,17 +218,13 @@ class Send:
             nid = await relations.reaction_nid(db, message, by.user_nid, key)
             return None if nid is None else (await events.by_nids(db, [nid])).get(nid)
 
-    async def _related(self, room: RoomRecord, uuid: UUID | None, field: str) -> EventID | None:
+    async def _related(self, room: RoomRecord, uuid: UUID, field: str) -> EventID:
         """The event ID of a message of the same room."""
-        if uuid is None:
-            return None
         target = await self._message_of_room(room, uuid, field)
         return target.event.event_id
 
-    async def _thread_root(self, room: RoomRecord, uuid: UUID | None) -> EventID | None:
+    async def _thread_root(self, room: RoomRecord, uuid: UUID) -> EventID:
         """A message of a thread stands for the thread, for threads do not nest."""
-        if uuid is None:
-            return None
         target = await self._message_of_room(room, uuid, "thread_id")
         return thread_of(target.event) or target.event.event_id
 

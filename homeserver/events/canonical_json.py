@@ -94,7 +94,8 @@ def _check_members(keys: Iterable[Any], members: Iterable[Any], depth_left: int)
     for key in keys:
         if not isinstance(key, str):
             raise InvalidInput("keys of objects must be strings")
-        check_text(key)
+        if not key.isascii():
+            check_text(key)
     for key, member in members:
         if type(member) is str and member.isascii():
             continue

@@ -58,10 +58,10 @@ def creators_of(create: Event) -> frozenset[UserID]:
     if not create.version.implicit_creator:
         creator = create.content.get("creator")
         return frozenset({UserID(creator)} if isinstance(creator, str) else ())
-    creators = {create.sender}
-    if create.version.privileged_creators:
-        creators |= _strings(create.content.get("additional_creators"))
-    return frozenset(creators)
+    additional = create.content.get("additional_creators")
+    if not additional or not create.version.privileged_creators:
+        return frozenset((create.sender,))
+    return frozenset({create.sender, *_strings(additional)})
 
 
 def join_rule_of(event: Event | None) -> str:
@@ -127,7 +127,9 @@ class PowerLevels:
 
     def named(self, name: str) -> int:
         """A level that has a name of its own: `ban`, `users_default`, …"""
-        level = read_level(self.content.get(name), self.version)
+        level = self.content.get(name)
+        if type(level) is not int:
+            level = read_level(level, self.version)
         return _NAMED_DEFAULTS[name] if level is None else level
 
     def notification(self, kind: str) -> int:

@@ -252,11 +252,11 @@ class _Again:
         return self.writer.item_on(self.room, head, self.request)
 
 
-def _needs(request: Append) -> list[StateKey]:
+def _needs(request: Append) -> Sequence[StateKey]:
     """Also the entry that a redaction may change, so that the head follows it."""
     target = request.target
     if target is None or not target.event.is_state:
-        return list(request.needs)
+        return request.needs
     return [*request.needs, target.event.key]
 
 

@@ -1,7 +1,7 @@
 """From an HTTP request to a call, and from what came of it to an answer."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -18,7 +18,7 @@ from homeserver.requester import Requester
 from homeserver.values import value
 from schema.operations import Operation
 from schema.wire.base import Query, Request
-from schema.wire.requests import NoBody
+from schema.wire.requests import NoBody, NoQuery
 
 P = TypeVar("P", bound=Query)
 Q = TypeVar("Q", bound=Query)
@@ -72,29 +72,39 @@ class Callers:
         return by
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Private(Generic[P, Q, B]):
     """An operation for those with an access token."""
 
     operation: Operation[P, Q, B]
     run: Callable[[Call[P, Q, B], Requester], Awaitable[Json | Existing]]
+    status: int = field(init=False)
+    """Of success, as a rule."""
+
+    def __post_init__(self) -> None:
+        self.status = self.operation.status
 
     async def handle(self, request: web.Request, callers: Callers) -> web.Response:
         by = await callers.requester(request)
         call = await understand(self.operation, request)
-        return respond(self.operation.status, await self.run(call, by))
+        return respond(self.status, await self.run(call, by))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Public(Generic[P, Q, B]):
     """An operation for everybody."""
 
     operation: Operation[P, Q, B]
     run: Callable[[Call[P, Q, B]], Awaitable[Json]]
+    status: int = field(init=False)
+    """Of success, as a rule."""
+
+    def __post_init__(self) -> None:
+        self.status = self.operation.status
 
     async def handle(self, request: web.Request, callers: Callers) -> web.Response:  # noqa: ARG002
         call = await understand(self.operation, request)
-        return respond(self.operation.status, await self.run(call))
+        return respond(self.status, await self.run(call))
 
 
 def serve(application: web.Application, endpoint: Endpoint, callers: Callers) -> None:
@@ -142,6 +152,8 @@ def _parameters(model: type[M], given: dict[str, str], what: str) -> M:
 
 def _query(model: type[Q], request: web.Request) -> Q:
     """What a route that takes no parameters is given is not looked at, unless there is some."""
+    if model is NoQuery and not request.query_string:
+        return model()
     return _parameters(model, dict(request.query) if request.query_string else {}, "query")
 
 
