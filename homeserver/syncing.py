@@ -1,5 +1,6 @@
 """Syncing, wired: everything between the streams and `/sync`."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from homeserver.clock import Clock
@@ -17,32 +18,37 @@ from homeserver.sync.live import LiveAnswers, LiveSources
 from homeserver.sync.loading import Inputs, Sources
 from homeserver.sync.members import MemberEvents
 from homeserver.sync.rosters import Rosters
+from homeserver.sync.sliding.connections import Connections
+from homeserver.sync.sliding.faces import Faces
+from homeserver.sync.sliding.sync import SlidingSync
 from homeserver.sync.summaries import Summaries
 from homeserver.sync.sync import Sync
+from homeserver.sync.waiting_room import WaitingRoom
 from homeserver.views.client_events import ClientEvents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syncing:
-    """What the façade calls, and what runs behind it. inputs: for other forms of sync, too."""
+    """What the façade calls, and what runs behind it."""
 
     sync: Sync
+    sliding_sync: SlidingSync
     filters: FilterStore
+    connections: Connections
+    waiting_room: WaitingRoom
     journal: Journal
-    rosters: Rosters
-    inputs: Inputs
 
     def start(self) -> None:
         """Begins where the streams stand, so they must have been started."""
         self.journal.start()
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        await self.journal.run()
+    def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run, each until cancelled."""
+        return self.journal.run, self.connections.run
 
     def stop(self) -> None:
         """Lets all requests go that wait."""
-        self.sync.stop()
+        self.waiting_room.close()
 
 
 def build_syncing(
@@ -79,19 +85,17 @@ def build_syncing(
         max_presence_members=max_presence_members,
         boot=boot,
     )
-    inputs = Inputs(
-        Sources(
-            database=database,
-            people=streams.people,
-            bodies=bodies,
-            summaries=summaries,
-            told=told,
-            client_events=client_events,
-            typing=streams.typing,
-            presence=streams.presence,
-            max_presence_members=max_presence_members,
-            boot=boot,
-        )
+    sources = Sources(
+        database=database,
+        people=streams.people,
+        bodies=bodies,
+        summaries=summaries,
+        told=told,
+        client_events=client_events,
+        typing=streams.typing,
+        presence=streams.presence,
+        max_presence_members=max_presence_members,
+        boot=boot,
     )
     live = LiveAnswers(
         LiveSources(
@@ -105,21 +109,33 @@ def build_syncing(
             clock=clock,
         )
     )
+    waiting_room = WaitingRoom(rosters=rosters, presence_stream=streams.presence, clock=clock)
+    waiting_room.listen(bus)
     sync = Sync(
         journal=journal,
-        rosters=rosters,
-        inputs=inputs,
+        waiting_room=waiting_room,
+        inputs=Inputs(sources),
         live=live,
         counts=counts,
         presence=core.actions.presence,
-        presence_stream=streams.presence,
         clock=clock,
     )
-    sync.listen(bus)
+    connections = Connections(database=database, clock=clock)
+    sliding_sync = SlidingSync(
+        sources=sources,
+        faces=Faces(),
+        connections=connections,
+        journal=journal,
+        waiting_room=waiting_room,
+        counts=counts,
+        presence=core.actions.presence,
+        clock=clock,
+    )
     return Syncing(
         sync=sync,
+        sliding_sync=sliding_sync,
+        connections=connections,
+        waiting_room=waiting_room,
         filters=FilterStore(database=database),
         journal=journal,
-        rosters=rosters,
-        inputs=inputs,
     )

@@ -1,6 +1,7 @@
 """Tokens of pages: places between the events of a room.
 
-`t` and the position of the event before the place; tokens of sync are good for pages, too.
+`t` and the position of the event before the place; tokens of sync are good for pages, too, and
+positions of sliding sync, which are tokens with something behind a dot.
 """
 
 import re
@@ -21,7 +22,7 @@ def place_of(token: str, field: str) -> int:
     if found is not None:
         return int(found[1])
     try:
-        return parse_sync_token(token).events
+        return parse_sync_token(token.partition(".")[0]).events
     except InvalidInput:
         raise InvalidInput("This is no token of this server.", field=field) from None
 

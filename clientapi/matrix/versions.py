@@ -8,7 +8,10 @@ from clientapi.matrix.services import MatrixServices
 # r0.6.1 and v1.1 say what very old clients look for.
 VERSIONS = ("r0.6.1", *(f"v1.{minor}" for minor in range(1, 20)))
 
-UNSTABLE_FEATURES: dict[str, bool] = {}
+UNSTABLE_FEATURES = {
+    # Simplified sliding sync (MSC4186).
+    "org.matrix.simplified_msc3575": True,
+}
 """Proposals that are served before they are in the specification, by the name clients look for."""
 
 

@@ -2,14 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 from homeserver.actions.presence import Presence
 from homeserver.clock import Clock
-from homeserver.errors import NotAuthenticated
 from homeserver.requester import Requester
-from homeserver.streams.bus import Bus
-from homeserver.streams.presence import PresenceStream
 from homeserver.sync import build
 from homeserver.sync.answer import SyncAnswer
 from homeserver.sync.counts import NotificationCounts
@@ -17,16 +13,13 @@ from homeserver.sync.journal import Journal
 from homeserver.sync.live import LiveAnswers
 from homeserver.sync.loading import Inputs
 from homeserver.sync.request import SyncRequest
-from homeserver.sync.rosters import Roster, Rosters
+from homeserver.sync.rosters import Roster
 from homeserver.sync.token import SyncToken
-from homeserver.sync.waiting import Waiter
+from homeserver.sync.waiting_room import WaitingRoom
 
 MAX_TIMEOUT_MS = 120_000
 _PAUSE_S = 0.02
 """The database may be a little ahead of what was heard of it."""
-
-MAX_WAITING_PER_USER = 100
-"""Requests of one user that wait at the same time; one more ends the oldest."""
 
 
 @dataclass(slots=True)
@@ -50,34 +43,20 @@ class Sync:
         self,
         *,
         journal: Journal,
-        rosters: Rosters,
+        waiting_room: WaitingRoom,
         inputs: Inputs,
         live: LiveAnswers,
         counts: NotificationCounts,
         presence: Presence,
-        presence_stream: PresenceStream,
         clock: Clock,
     ) -> None:
         self._journal = journal
-        self._rosters = rosters
+        self._waiting_room = waiting_room
         self._inputs = inputs
         self._live = live
         self._counts = counts
         self._presence = presence
-        self._presence_stream = presence_stream
         self._clock = clock
-        self._is_stopped = False
-
-    def listen(self, bus: Bus) -> None:
-        """Lets requests go whose sessions end."""
-        bus.subscribe("session-revoked", lambda uuid: self._end_session(UUID(uuid)))
-        bus.subscribe("account-changed", lambda uuid: self._end_user(UUID(uuid)))
-
-    def stop(self) -> None:
-        """Lets all requests go that wait, and all that come now answer at once."""
-        self._is_stopped = True
-        for waiter in self._waiters():
-            waiter.end()
 
     async def sync(self, by: Requester, request: SyncRequest) -> bytes:
         """The answer as JSON. Raises Unavailable, and NotAuthenticated where the session ends."""
@@ -96,12 +75,12 @@ class Sync:
 
     async def _when_there_is_news(self, turn: _Turn, since: SyncToken) -> bytes:
         while True:
-            roster = await self._roster(turn.by)
+            roster = await self._waiting_room.roster(turn.by)
             news = self._journal.news(roster, since)
             if news is not None and news.is_empty:
                 since = self._after(since)
                 left_s = turn.deadline - self._clock.monotonic()
-                if left_s <= 0 or self._is_stopped:
+                if left_s <= 0 or self._waiting_room.is_closed:
                     return b'{"next_batch":"%b"}' % str(since).encode()
                 since = await self._wait(turn, roster, since, left_s)
                 continue
@@ -117,7 +96,7 @@ class Sync:
             if not answer.is_empty:
                 return answer.json()
             since = answer.token
-            if turn.deadline <= self._clock.monotonic() or self._is_stopped:
+            if turn.deadline <= self._clock.monotonic() or self._waiting_room.is_closed:
                 return answer.json()
             if not self._journal.has_reached(since):
                 await asyncio.sleep(_PAUSE_S)
@@ -126,27 +105,11 @@ class Sync:
         self, turn: _Turn, roster: Roster, since: SyncToken, left_s: float
     ) -> SyncToken:
         """Up to where there is nothing to tell. Nothing was awaited since that was found."""
-        by = turn.by
-        waiter = Waiter(session=by.session_uuid, user=by.user_uuid)
-        if len(roster.waiters) >= MAX_WAITING_PER_USER:
-            next(iter(roster.waiters)).end()
-        roster.waiters[waiter] = None
-        expires_s = (by.expires_at_ms - self._clock.now_ms()) / 1000
-        try:
-            await waiter.wait(max(0.0, min(left_s, expires_s)))
-        finally:
-            roster.waiters.pop(waiter, None)
-        if waiter.is_revoked:
-            raise NotAuthenticated("The session of this access token has ended: log in again.")
-        if waiter.is_ended or waiter.checked is None:
+        checked, goes_on = await self._waiting_room.wait(turn.by, roster, since, left_s)
+        if not goes_on:
             turn.deadline = 0.0
-        return since if waiter.checked is None else since.not_before(waiter.checked)
-
-    async def _roster(self, by: Requester) -> Roster:
-        roster = self._rosters.peek(by.user_nid)
-        if roster is not None:
-            return roster
-        return await self._rosters.of(by, news_floor=self._presence_stream.position)
+        # Whom nobody woke is up to date, however much has happened to others meanwhile.
+        return self._after(since) if checked is since else checked
 
     async def _from_database(self, by: Requester, request: SyncRequest) -> SyncAnswer:
         told_presence = self._journal.told_presence
@@ -161,17 +124,3 @@ class Sync:
         if since.to_device or since.device_lists:
             return replace(now, to_device=since.to_device, device_lists=since.device_lists)
         return now
-
-    def _waiters(self) -> list[Waiter]:
-        return [waiter for roster in self._rosters for waiter in tuple(roster.waiters)]
-
-    def _end_session(self, session: UUID) -> None:
-        for waiter in self._waiters():
-            if waiter.session == session:
-                waiter.end(revoked=True)
-
-    def _end_user(self, user: UUID) -> None:
-        """His account changed: the next request finds out what that means."""
-        for waiter in self._waiters():
-            if waiter.user == user:
-                waiter.end()

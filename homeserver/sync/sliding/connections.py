@@ -1,12 +1,14 @@
 """Connections by position: in memory while they are used, in the database for after a restart."""
 
+import asyncio
 import re
 from collections import OrderedDict
 
 import orjson
+import structlog
 
 from homeserver.clock import Clock
-from homeserver.errors import InvalidInput
+from homeserver.errors import InvalidInput, Unavailable, UnknownPosition
 from homeserver.requester import Requester
 from homeserver.storage import sliding_connections
 from homeserver.storage.database import Database
@@ -19,13 +21,12 @@ KEPT_MS = 30 * 24 * 3600 * 1000
 """A connection that was told of no other rooms for so long ends."""
 
 _SWEEP = 1_000
+_SWEEP_S = 3600.0
 _POS = re.compile(r"(?P<token>[^.]{1,200})\.(?P<version>[0-9]{1,15})", re.ASCII)
 
 _Key = tuple[int, str]
 
-
-class UnknownPosition(InvalidInput):
-    """The connection has ended: the client has to start afresh (M_UNKNOWN_POS)."""
+log = structlog.get_logger(__name__)
 
 
 def position_text(token: SyncToken, version: int) -> str:
@@ -80,6 +81,15 @@ class Connections:
         self._known[by.session_nid, conn_id] = {before.version: before, after.version: after}
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
+
+    async def run(self) -> None:
+        """Ends what has not been used for long, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Unavailable:
+                log.warning("sliding_connections_not_swept")
+            await asyncio.sleep(_SWEEP_S)
 
     async def sweep(self) -> None:
         """Ends what has not been used for long. Raises Unavailable."""

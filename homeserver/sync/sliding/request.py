@@ -42,7 +42,7 @@ class RoomResult:
     """
 
     membership: str
-    bump_stamp: int
+    bump_stamp: int | None = None
     lists: Sequence[str] = ()
     initial: bool = False
     name: str | None = None

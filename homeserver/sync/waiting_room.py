@@ -1,0 +1,81 @@
+"""Where requests wait until there is something to tell, and who lets them go before."""
+
+from uuid import UUID
+
+from homeserver.clock import Clock
+from homeserver.errors import NotAuthenticated
+from homeserver.requester import Requester
+from homeserver.streams.bus import Bus
+from homeserver.streams.presence import PresenceStream
+from homeserver.sync.rosters import Roster, Rosters
+from homeserver.sync.token import SyncToken
+from homeserver.sync.waiting import Waiter
+
+MAX_WAITING_PER_USER = 100
+"""Requests of one user that wait at the same time; one more ends the oldest."""
+
+
+class WaitingRoom:
+    """All requests that wait, whichever form of sync they are of."""
+
+    def __init__(self, *, rosters: Rosters, presence_stream: PresenceStream, clock: Clock) -> None:
+        self._rosters = rosters
+        self._presence_stream = presence_stream
+        self._clock = clock
+        self.is_closed = False
+        """Nobody waits any more: the server stops."""
+
+    def listen(self, bus: Bus) -> None:
+        """Lets requests go whose sessions end."""
+        bus.subscribe("session-revoked", lambda uuid: self._end_session(UUID(uuid)))
+        bus.subscribe("account-changed", lambda uuid: self._end_user(UUID(uuid)))
+
+    def close(self) -> None:
+        """Lets all requests go that wait, and all that come now answer at once."""
+        self.is_closed = True
+        for waiter in self._waiters():
+            waiter.end()
+
+    async def roster(self, by: Requester) -> Roster:
+        """Raises Unavailable."""
+        roster = self._rosters.peek(by.user_nid)
+        if roster is not None:
+            return roster
+        return await self._rosters.of(by, news_floor=self._presence_stream.position)
+
+    async def wait(
+        self, by: Requester, roster: Roster, since: SyncToken, timeout_s: float
+    ) -> tuple[SyncToken, bool]:
+        """Up to where there is nothing to tell, and whether to wait on. Nothing may have been
+        awaited since it was found that there is nothing after `since`.
+
+        Raises NotAuthenticated where the session ends.
+        """
+        waiter = Waiter(session=by.session_uuid, user=by.user_uuid)
+        if len(roster.waiters) >= MAX_WAITING_PER_USER:
+            next(iter(roster.waiters)).end()
+        roster.waiters[waiter] = None
+        expires_s = (by.expires_at_ms - self._clock.now_ms()) / 1000
+        try:
+            await waiter.wait(max(0.0, min(timeout_s, expires_s)))
+        finally:
+            roster.waiters.pop(waiter, None)
+        if waiter.is_revoked:
+            raise NotAuthenticated("The session of this access token has ended: log in again.")
+        if waiter.checked is None:
+            return since, False
+        return since.not_before(waiter.checked), not waiter.is_ended
+
+    def _waiters(self) -> list[Waiter]:
+        return [waiter for roster in self._rosters for waiter in tuple(roster.waiters)]
+
+    def _end_session(self, session: UUID) -> None:
+        for waiter in self._waiters():
+            if waiter.session == session:
+                waiter.end(revoked=True)
+
+    def _end_user(self, user: UUID) -> None:
+        """His account changed: the next request finds out what that means."""
+        for waiter in self._waiters():
+            if waiter.user == user:
+                waiter.end()
