@@ -43,7 +43,7 @@ from homeserver.sync.journal import Memory, News
 from homeserver.sync.lazy import ToldMembers
 from homeserver.sync.request import SyncRequest
 from homeserver.sync.rosters import Roster
-from homeserver.sync.summaries import RoomSize
+from homeserver.sync.summaries import NAMING, RoomSize
 from homeserver.sync.token import SyncToken
 
 _SHARED = 512
@@ -57,7 +57,8 @@ _NOBODY: frozenset[str] = frozenset()
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
     """Of the news of one room, what goes where. senders: of the timeline, the members that a lazy
-    client needs. members: membership events that are told. has_moved: somebody came or went.
+    client needs. members: membership events that are told. tells_size: somebody came or went, or
+    the room's name changed.
 
     is_plain: False where the database must be asked: there is more than fits, or the graph forked.
     """
@@ -66,12 +67,12 @@ class Choice:
     state: Sequence[Committed] = ()
     senders: frozenset[str] = _NOBODY
     members: Sequence[Committed] = ()
-    has_moved: bool = False
+    tells_size: bool = False
     is_plain: bool = True
 
     @property
     def is_empty(self) -> bool:
-        return not (self.timeline or self.state or self.has_moved)
+        return not (self.timeline or self.state or self.tells_size)
 
 
 def choose(
@@ -99,7 +100,7 @@ def choose(
         state=state,
         senders=senders,
         members=members,
-        has_moved=any(_moves(row) for row in members),
+        tells_size=any(_moves(row) for row in members) or any(map(_names, rows)),
         is_plain=not _would_mislead(timeline, members, senders),
     )
 
@@ -118,6 +119,11 @@ def _state(rows: Iterable[Committed]) -> list[Committed]:
 
 def _moves(row: Committed) -> bool:
     return row.stored.event.content.get("membership") != row.prev_membership
+
+
+def _names(row: Committed) -> bool:
+    """Whether it decides who names the room."""
+    return row.stored.event.is_state and row.stored.event.type in NAMING
 
 
 def _would_mislead(
@@ -223,7 +229,7 @@ class LiveAnswers:
         room_nid = rows[0].room.room_nid
         members = await self._members(reading, room_nid, choice)
         size = None
-        if choice.has_moved:
+        if choice.tells_size:
             size = await self._sources.memory.summaries.of(room_nid)
         is_hero = size is not None and reading.by.user_id in size.heroes
         session_nid = reading.by.session_nid
@@ -413,7 +419,7 @@ class LiveAnswers:
 
     def _arrivals(self, choice: Choice) -> list[UserID]:
         """Those who came into a room through which presence is told."""
-        if not choice.has_moved:
+        if not choice.tells_size:
             return []
         joins = [
             row

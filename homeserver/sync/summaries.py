@@ -21,7 +21,7 @@ from homeserver.streams.tail import Committed
 CAPACITY = 50_000
 MAX_HEROES = 5
 _MEMBER = "m.room.member"
-_NAMING = frozenset(("m.room.name", "m.room.canonical_alias"))
+NAMING = frozenset(("m.room.name", "m.room.canonical_alias"))
 _THERE = frozenset(("join", "invite"))
 
 
@@ -69,7 +69,7 @@ class Summaries:
     def follow(self, batch: Sequence[Committed]) -> None:
         for committed in batch:
             event = committed.stored.event
-            if not event.is_state or (event.type != _MEMBER and event.type not in _NAMING):
+            if not event.is_state or (event.type != _MEMBER and event.type not in NAMING):
                 continue
             room_nid = committed.room.room_nid
             for touched in self._touched:

@@ -29,9 +29,13 @@ class Waiter:
         self._future: asyncio.Future[None] = loop.create_future()
 
     def wake(self, checked: SyncToken) -> None:
-        """There may be news. checked: where the streams stood before it."""
-        if not self._future.done():
+        """There may be news. checked: where the streams stood before it.
+
+        Also when the time is over, until the request goes on.
+        """
+        if self.checked is None:
             self.checked = checked
+        if not self._future.done():
             self._future.set_result(None)
 
     def end(self, *, revoked: bool = False) -> None:

@@ -1,0 +1,216 @@
+"""Folding the answers to incremental syncs gives the same as a first sync at the end."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import orjson
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from homeserver.config import Config, SearchConfig
+from homeserver.errors import FoyerError
+from homeserver.events.stored import RoomRecord
+from homeserver.requester import Requester
+from homeserver.streams.receipts import Mark
+from homeserver.sync.filters import parse_filter
+from homeserver.sync.request import SyncRequest
+from homeserver.sync.token import parse_sync_token
+from homeserver.syncing import Syncing
+from tests.support.engine import another_process
+from tests.support.postgres import fresh_database
+from tests.support.server import Server
+from tests.support.sync_client import ClientView
+from tests.support.syncing import syncing_of
+
+NAMES = ("alice", "bob", "charlie")
+PLAIN = parse_filter({"presence": {"types": []}})
+SHORT = parse_filter({"presence": {"types": []}, "room": {"timeline": {"limit": 2}}})
+
+ACTS = (
+    "say", "say", "say", "name", "topic", "join", "leave", "invite", "kick", "ban", "unban",
+    "rename", "visibility", "redact", "read", "tag", "note", "type", "react", "sync", "sync",
+)  # fmt: skip
+step = st.tuples(
+    st.sampled_from(ACTS),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.integers(0, 1),
+    st.integers(0, 9),
+)
+
+
+@dataclass
+class Client:
+    """Somebody's device. by: whom it asks as; on: which process of the server."""
+
+    by: Requester
+    on: Syncing
+    view: ClientView
+    wanted: Any
+    state_after: bool
+
+    async def syncs(self) -> None:
+        since = None if self.view.since is None else parse_sync_token(self.view.since)
+        request = SyncRequest(since=since, wanted=self.wanted, state_after=self.state_after)
+        self.view.take(orjson.loads(await self.on.sync.sync(self.by, request)))
+
+
+class Play:
+    """People who do things at random in two rooms, and their clients."""
+
+    def __init__(self, server: Server, people: list[Requester], rooms: list[RoomRecord]) -> None:
+        self.server = server
+        self.people = people
+        self.rooms = rooms
+        self.said: list[tuple[RoomRecord, Any]] = []
+        self.clients: list[Client] = []
+        self._numbers = count()
+
+    async def performs(self, act: str, who: int, whom: int, where: int, number: int) -> None:
+        by, other, room = self.people[who], self.people[whom], self.rooms[where]
+        if act == "sync":
+            await asyncio.gather(
+                *(each.syncs() for each in self.clients if each.by is by and number % 3)
+            )
+            return
+        # What may not be done is not done.
+        with suppress(FoyerError):
+            await getattr(self, f"_{act}")(by, other, room, number)
+
+    async def _member(
+        self, by: Requester, whom: Requester, room: RoomRecord, membership: str
+    ) -> None:
+        content = {"membership": membership, "displayname": f"name {next(self._numbers)}"}
+        await self.server.sends(by, room, "m.room.member", content, state_key=whom.user_id)
+
+    async def _say(self, by, other, room, number) -> None:
+        content = {"msgtype": "m.text", "body": f"{next(self._numbers)}"}
+        self.said.append((room, await self.server.sends(by, room, "m.room.message", content)))
+
+    async def _name(self, by, other, room, number) -> None:
+        name = {"name": f"room {next(self._numbers)}" if number else ""}
+        await self.server.sends(by, room, "m.room.name", name, state_key="")
+
+    async def _topic(self, by, other, room, number) -> None:
+        content = {"topic": f"topic {next(self._numbers)}"}
+        await self.server.sends(by, room, "m.room.topic", content, state_key="")
+
+    async def _join(self, by, other, room, number) -> None:
+        await self._member(by, by, room, "join")
+
+    _rename = _join
+
+    async def _leave(self, by, other, room, number) -> None:
+        if by is not self.people[0]:
+            await self._member(by, by, room, "leave")
+
+    async def _invite(self, by, other, room, number) -> None:
+        await self._member(by, other, room, "invite")
+
+    async def _kick(self, by, other, room, number) -> None:
+        await self._member(by, other, room, "leave")
+
+    _unban = _kick
+
+    async def _ban(self, by, other, room, number) -> None:
+        await self._member(by, other, room, "ban")
+
+    async def _visibility(self, by, other, room, number) -> None:
+        values = ("shared", "joined", "invited", "world_readable", "shared")
+        content = {"history_visibility": values[number // 2]}
+        await self.server.sends(by, room, "m.room.history_visibility", content, state_key="")
+
+    async def _redact(self, by, other, room, number) -> None:
+        said = [stored for where, stored in self.said if where is room]
+        if said:
+            target = said[number % len(said)].event.event_id
+            await self.server.sends(by, room, "m.room.redaction", {"redacts": target})
+
+    async def _react(self, by, other, room, number) -> None:
+        said = [stored for where, stored in self.said if where is room]
+        if said:
+            relation = {"rel_type": "m.annotation", "event_id": said[-1].event.event_id}
+            await self.server.sends(
+                by, room, "m.reaction", {"m.relates_to": {**relation, "key": str(number)}}
+            )
+
+    async def _read(self, by, other, room, number) -> None:
+        said = [stored for where, stored in self.said if where is room]
+        person = await self.server.core.streams.people.get(by.user_nid)
+        if said and person is not None:
+            stored = said[-1 - number % min(2, len(said))]
+            mark = Mark(
+                room.room_nid,
+                room.uuid,
+                stored.facts.event_nid,
+                stored.facts.position,
+                stored.facts.uuid,
+                stored.event.event_id,
+            )
+            await self.server.core.streams.receipt_writer.read(
+                person, mark, self.server.clock.ms, kind=("read", "private")[number % 2]
+            )
+
+    async def _tag(self, by, other, room, number) -> None:
+        content = orjson.dumps({"tags": {f"u.{next(self._numbers)}": {}}})
+        writer = self.server.core.streams.account_data_writer
+        await writer.put(by.user_nid, room.room_nid, "m.tag", content)
+
+    async def _note(self, by, other, room, number) -> None:
+        content = orjson.dumps({"n": next(self._numbers)})
+        await self.server.core.streams.account_data_writer.put(by.user_nid, 0, "a.note", content)
+
+    async def _type(self, by, other, room, number) -> None:
+        person = await self.server.core.streams.people.get(by.user_nid)
+        assert person is not None
+        if number % 2:
+            self.server.core.streams.typing.start(room, person)
+        else:
+            self.server.core.streams.typing.stop(room.room_nid, by.user_nid)
+
+
+async def play_of(server: Server, first: Syncing, second: Syncing) -> Play:
+    people = await server.people(*NAMES)
+    rooms = [await server.channel(people[0], people[1]), await server.group(people[0])]
+    play = Play(server, people, rooms)
+    for by in people:
+        for on, wanted, state_after in (
+            (first, PLAIN, False),
+            (first, SHORT, False),
+            (second, SHORT, True),
+        ):
+            play.clients.append(Client(by, on, ClientView(by.user_id), wanted, state_after))
+    return play
+
+
+@settings(
+    max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(steps=st.lists(step, min_size=5, max_size=60), cold=st.booleans())
+async def test_folding_syncs_gives_the_same_as_a_first_sync(postgres, steps, cold):
+    config = Config(search=SearchConfig(enabled=False))
+    async with fresh_database(postgres) as dsn, another_process(dsn) as server:
+        async with syncing_of(server, config) as first, syncing_of(server, config) as second:
+            play = await play_of(server, first, second)
+            for each in play.clients:
+                await each.syncs()
+            for each in steps:
+                if cold:
+                    # A token of another process is answered from the database.
+                    for client in play.clients:
+                        client.on = second if client.on is first else first
+                await play.performs(*each)
+            for client in play.clients:
+                await client.syncs()
+                fresh = Client(
+                    client.by,
+                    client.on,
+                    ClientView(client.by.user_id),
+                    client.wanted,
+                    client.state_after,
+                )
+                await fresh.syncs()
+                client.view.holds_against(fresh.view)

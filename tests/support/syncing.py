@@ -1,0 +1,40 @@
+"""Syncing over a server without façades.
+
+async with syncing_of(server) as syncing:
+    answer = await syncing.sync.sync(alice, SyncRequest())
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+from homeserver.config import Config
+from homeserver.sync.counts import NoCounts
+from homeserver.syncing import Syncing, build_syncing
+from homeserver.views.client_events import ClientEvents
+from tests.support.server import Server
+
+
+@asynccontextmanager
+async def syncing_of(server: Server, config: Config | None = None) -> AsyncIterator[Syncing]:
+    """Each is a process of its own to clients."""
+    streams = server.core.streams
+    syncing = build_syncing(
+        config=config or Config(),
+        core=server.core,
+        database=server.database,
+        bus=server.bus,
+        clock=server.clock,
+        client_events=ClientEvents(ignored=streams.ignored_users, clock=server.clock),
+        counts=NoCounts(),
+        boot=token_hex(5),
+    )
+    syncing.start()
+    tasks = [asyncio.ensure_future(run()) for run in syncing.background()]
+    try:
+        yield syncing
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
