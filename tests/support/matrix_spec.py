@@ -19,6 +19,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 SPEC = Path(__file__).parents[1] / "spec"
+TOKEN_ERRORS = frozenset({"M_MISSING_TOKEN", "M_UNKNOWN_TOKEN", "M_USER_LOCKED"})
 CLIENT_SERVER = SPEC / "api" / "client-server"
 
 
@@ -39,12 +40,16 @@ class SpecOperation:
 
 
 def check_answer(method: str, raw_path: str, status: int, body: Any) -> None:
-    """Errors need only be standard errors, unless the specification says more about the status."""
+    """Errors need only be standard errors, unless the specification says more about the status;
+    those about access tokens are the same everywhere (C-S API v1.19 "Using access tokens").
+    """
     operation = find(method, raw_path)
     if operation is None:
-        assert body["errcode"] == "M_UNRECOGNIZED", f"{raw_path} is not in the specification"
+        # A proposal, or a mistake of the test's, which then has no success.
+        assert status < 400 or isinstance(body["errcode"], str)
         return
-    validator = operation.validator(status)
+    about_tokens = status == 401 and body.get("errcode") in TOKEN_ERRORS
+    validator = None if about_tokens else operation.validator(status)
     if validator is not None:
         errors = [
             f"{list(each.absolute_path)}: {each.message}" for each in _errors(validator, body)
