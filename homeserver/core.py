@@ -117,6 +117,7 @@ class Core:
     async def start(self) -> None:
         """The tails begin where the database stands. Raises Unavailable."""
         await self.streams.events.start()
+        self.notifications.judgements.start()
         await self.streams.receipts.start()
         await self.streams.account_data.start()
         await self.streams.presence.start()
@@ -134,6 +135,7 @@ class Core:
             self.delivery.departures.run,
             self.delivery.retention.run,
             self.engine.committer.run,
+            *self.notifications.background(),
             streams.events.run,
             streams.receipts.run,
             streams.receipt_writer.run,
@@ -157,7 +159,13 @@ def build_core(
     """Builds every object once, by name."""
     streams = _build_streams(config=config, database=database, bus=bus, clock=clock)
     notifications = build_notifications(
-        database=database, account_data_writer=streams.account_data_writer, clock=clock
+        database=database,
+        people=streams.people,
+        events=streams.events,
+        receipts=streams.receipts,
+        account_data=streams.account_data,
+        account_data_writer=streams.account_data_writer,
+        clock=clock,
     )
     engine = _build_engine(
         server_name=server_name,

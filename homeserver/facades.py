@@ -159,7 +159,13 @@ def _services(
         registration=accounts.registration,
         tokens=accounts.tokens,
         profile=accounts.profile,
-        rooms=Rooms(database=database, rooms=rooms, people=people, messages=messages),
+        rooms=Rooms(
+            database=database,
+            rooms=rooms,
+            people=people,
+            messages=messages,
+            counts=core.notifications.counts,
+        ),
         timeline=Timeline(database=database, rooms=rooms, people=people, messages=messages),
         search=Search(
             database=database,
@@ -246,6 +252,7 @@ def _live(
         rooms=streams.rooms,
         people=streams.people,
         messages=Messages(people=streams.people),
+        counts=core.notifications.counts,
         status_of=streams.presence.status,
     )
     return build_native(

@@ -1,12 +1,22 @@
-"""Notifications, wired: push rules and pushers."""
+"""Notifications, wired: push rules, what events mean by them, counts of that, and pushers."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from homeserver.actions.push_rules import PushRules
 from homeserver.actions.pushers import Pushers
 from homeserver.clock import Clock
+from homeserver.delivery.follower import Follower
+from homeserver.delivery.notifications import notification_writer
 from homeserver.storage.database import Database
-from homeserver.streams.account_data import AccountDataWriter
+from homeserver.streams.account_data import AccountDataTail, AccountDataWriter
+from homeserver.streams.judgements import Judgements
+from homeserver.streams.judging import Judge
+from homeserver.streams.people import People
+from homeserver.streams.push_programs import PushPrograms
+from homeserver.streams.receipts import ReceiptTail
+from homeserver.streams.tail import EventTail
+from homeserver.views.notification_counts import NotificationCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +25,44 @@ class Notifications:
 
     push_rules: PushRules
     pushers: Pushers
+    judgements: Judgements
+    counts: NotificationCounts
+    writer: Follower
+
+    def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run, each until cancelled."""
+        return (self.writer.run,)
 
 
 def build_notifications(
-    *, database: Database, account_data_writer: AccountDataWriter, clock: Clock
+    *,
+    database: Database,
+    people: People,
+    events: EventTail,
+    receipts: ReceiptTail,
+    account_data: AccountDataTail,
+    account_data_writer: AccountDataWriter,
+    clock: Clock,
 ) -> Notifications:
-    """Builds every object once, by name."""
+    """Builds every object once, by name. What follows the tails and asks for counts comes later, so
+    that these are counted already when it hears of an event.
+    """
+    judge = Judge()
+    judgements = Judgements(database=database, tail=events, account_data=account_data, judge=judge)
     return Notifications(
         push_rules=PushRules(database=database, writer=account_data_writer),
         pushers=Pushers(database=database, clock=clock),
+        judgements=judgements,
+        counts=NotificationCounts(
+            database=database,
+            people=people,
+            programs=PushPrograms(database=database, tail=account_data),
+            events=events,
+            receipts=receipts,
+            account_data=account_data,
+            judgements=judgements,
+        ),
+        writer=notification_writer(
+            database=database, judgements=judgements, judge=judge, clock=clock
+        ),
     )

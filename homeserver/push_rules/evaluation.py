@@ -32,13 +32,18 @@ MESSAGE_TYPE = "m.room.message"
 class Program:
     """The rules of one user, ready to be tried. Those that are disabled never match."""
 
-    __slots__ = ("_steps", "ruleset")
+    __slots__ = ("_steps", "asks_for_name", "ruleset")
 
     def __init__(self, ruleset: Ruleset) -> None:
         self.ruleset = ruleset
         self._steps = [
             (tuple(_holds(kind, rule)), outcome_of(rule)) for kind, rule in ruleset if rule.enabled
         ]
+        self.asks_for_name = any(
+            condition.get("kind") == "contains_display_name"
+            for _, rule in ruleset
+            for condition in rule.conditions or ()
+        )
 
     @property
     def is_default(self) -> bool:

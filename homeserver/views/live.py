@@ -27,8 +27,8 @@ from homeserver.storage.timeline import MAX_VERSION
 from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.streams.tail import EVENTS, Committed, complete
-from homeserver.views import unread
 from homeserver.views.messages import Messages, MessageView
+from homeserver.views.notification_counts import NotificationCounts
 from homeserver.views.room_settings import SETTING_TYPES, RoomDetails, details
 from homeserver.views.rooms import LISTED_MEMBERS
 from homeserver.views.users import UserView
@@ -78,12 +78,14 @@ class Live:
         rooms: RoomRecords,
         people: People,
         messages: Messages,
+        counts: NotificationCounts,
         status_of: Callable[[int], str],
     ) -> None:
         self._database = database
         self._rooms = rooms
         self._people = people
         self._messages = messages
+        self._counts = counts
         self._status_of = status_of
 
     async def subscriptions(self, user_nid: int) -> Subscriptions:
@@ -114,14 +116,8 @@ class Live:
 
     async def unread(self, user_nid: int, room_nid: int) -> int:
         """How many messages of others stand after the user's read mark in a room; at most 999."""
-        person = await self._people.get(user_nid)
-        if person is None:
-            return 0
-        async with self._database.snapshot() as db:
-            rows = await room_lists.joined(db, user_nid, limit=1, only=room_nid)
-            readable = await unread.readable_rooms(db, person.user_id, rows)
-            counts = await unread.counts(db, user_nid, rows, readable)
-        return counts.get(room_nid, 0)
+        counts = await self._counts.of_rooms(user_nid, [room_nid])
+        return counts[room_nid].unread_count if room_nid in counts else 0
 
     async def message(self, message_uuid: UUID) -> MessageView | None:
         """For nobody in particular. None: there is no such message."""

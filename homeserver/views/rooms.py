@@ -13,9 +13,11 @@ from homeserver.storage.database import Connection, Database
 from homeserver.storage.room_lists import JoinedRow, PublishedRow
 from homeserver.storage.timeline import MAX_POSITION
 from homeserver.streams.people import People, Person
+from homeserver.streams.room_counters import RoomCounts
 from homeserver.streams.room_records import RoomRecords
 from homeserver.views import unread
 from homeserver.views.messages import Messages, MessageView
+from homeserver.views.notification_counts import NotificationCounts
 from homeserver.views.room_settings import (
     LOOK_TYPES,
     SETTING_TYPES,
@@ -102,23 +104,29 @@ class Rooms:
     """Reads of rooms. All raise Unavailable, and NotFound for what the reader may not know."""
 
     def __init__(
-        self, *, database: Database, rooms: RoomRecords, people: People, messages: Messages
+        self,
+        *,
+        database: Database,
+        rooms: RoomRecords,
+        people: People,
+        messages: Messages,
+        counts: NotificationCounts,
     ) -> None:
         self._database = database
         self._rooms = rooms
         self._people = people
         self._messages = messages
+        self._counts = counts
 
     async def unread(self, by: Requester, room_uuid: UUID) -> Unread:
         """How much the reader has not read in one room."""
         room = await self._room(room_uuid)
         async with self._database.snapshot() as db:
             rows = await room_lists.joined(db, by.user_nid, limit=1, only=room.room_nid)
-            if not rows:
-                raise _no_such_room()
-            readable = await unread.readable_rooms(db, by.user_id, rows)
-            counts = await unread.counts(db, by.user_nid, rows, readable)
-        return Unread(room.uuid, counts.get(room.room_nid, 0), rows[0].last_read)
+        if not rows:
+            raise _no_such_room()
+        counts = await self._counts.of_rooms(by.user_nid, [room.room_nid])
+        return Unread(room.uuid, _unread(counts, room.room_nid), rows[0].last_read)
 
     async def get(self, by: Requester, room_uuid: UUID) -> RoomDetails:
         """One room, as one of its members sees it."""
@@ -223,10 +231,10 @@ class Rooms:
             looks = {nid: look_of(nid, state) for nid in nids}
             readable = await unread.readable_rooms(db, by.user_id, rows)
             last = await room_lists.last_messages(db, unread.visible_spans(rows, readable))
-            counts = await unread.counts(db, by.user_nid, rows, readable)
             others = await room_lists.others_of(db, by.user_nid, _nameless(rows, looks))
             newest = [*last.values()]
             hanging = await self._messages.hanging(db, newest, by.user_nid)
+        counts = await self._counts.of_rooms(by.user_nid, nids)
         people = await self._people.get_many(set(others.values()))
         views = await self._messages.views(newest, hanging)
         last_views = dict(zip(last, views, strict=True))
@@ -237,7 +245,7 @@ class Rooms:
                 looks[row.room.room_nid],
                 people.get(others.get(row.room.room_nid, 0)),
                 last_views.get(row.room.room_nid),
-                counts.get(row.room.room_nid, 0),
+                _unread(counts, row.room.room_nid),
             )
             for row in rows
         ]
@@ -272,6 +280,11 @@ def _activity(row: JoinedRow, last: Mapping[int, MessageView]) -> int:
     """Position of the last message; in a room without one, of the reader's coming."""
     message = last.get(row.room.room_nid)
     return (row.position or -MAX_POSITION) if message is None else message.position
+
+
+def _unread(counts: Mapping[int, RoomCounts], room_nid: int) -> int:
+    """Who has just left has nothing unread."""
+    return counts[room_nid].unread_count if room_nid in counts else 0
 
 
 def _summary(

@@ -84,9 +84,13 @@ class Server:
         self.views = Views(
             messages=messages,
             timeline=Timeline(**deps),
-            rooms=Rooms(**deps),
+            rooms=Rooms(**deps, counts=self.core.notifications.counts),
             search=Search(**deps),
-            live=Live(**deps, status_of=streams.presence.status),
+            live=Live(
+                **deps,
+                counts=self.core.notifications.counts,
+                status_of=streams.presence.status,
+            ),
         )
         self.search_index = search_index(database=database, tail=streams.events)
         self._sessions = count(1)

@@ -1,0 +1,393 @@
+"""How much of a room its readers have not read, in memory: counted when asked, for next to nothing.
+
+What may count stands in the room once, for all of its readers: positions in order, so that what is
+after a reader's mark is found by halving. What is different for one reader stands with him. A
+reader's counts are kept until something in the room or about him changes.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from homeserver.identifiers import RoomID
+from homeserver.values import value
+
+MAIN = "main"
+"""What stands in no thread. Other threads are named by the ID of their root."""
+
+WINDOW = 1_000
+"""Of a room, so many of the newest messages count."""
+_SLACK = 128
+_JOURNAL = 256
+
+Counted = tuple[int, int, int]
+"""Unread messages, notifications, highlights."""
+
+_NOTHING: Counted = (0, 0, 0)
+_NO_THREADS: Mapping[str, tuple[int, int]] = MappingProxyType({})
+
+
+@value
+class RoomCounts:
+    """What somebody has not read in a room. threads: of that, notifications and highlights in each
+    thread that has any, by the ID of its root.
+
+    unread_count: messages of others, whether they notify or not; at most 999.
+    """
+
+    notification_count: int
+    highlight_count: int
+    threads: Mapping[str, tuple[int, int]]
+    unread_count: int
+
+
+NOTHING_UNREAD = RoomCounts(0, 0, _NO_THREADS, 0)
+MAX_UNREAD = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in a room that may count: a message, or what notifies everybody."""
+
+    position: int
+    sender_nid: int
+    thread: str
+    is_message: bool = True
+    notify: bool = True
+    highlight: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What an event means to one reader, where it is not what it means to everybody."""
+
+    position: int
+    thread: str
+    notify: bool
+    highlight: bool
+
+
+@dataclass(slots=True)
+class _Track:
+    """One thread of a room, or what stands in none: positions, each list in order.
+
+    said: messages by sender. calls: what notifies and is no message, with its sender.
+    """
+
+    messages: "array[int]" = field(default_factory=lambda: array("q"))
+    notifying: "array[int]" = field(default_factory=lambda: array("q"))
+    highlighting: "array[int]" = field(default_factory=lambda: array("q"))
+    said: "dict[int, array[int]]" = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+
+    def add(self, entry: Entry, *, first: bool) -> None:
+        """first: before all others, otherwise after them."""
+        if entry.is_message:
+            _put(self.messages, entry.position, first=first)
+            _put(self.said.setdefault(entry.sender_nid, array("q")), entry.position, first=first)
+        elif entry.notify:
+            self.calls[entry.position] = entry.sender_nid
+        if entry.notify:
+            _put(self.notifying, entry.position, first=first)
+        if entry.highlight:
+            _put(self.highlighting, entry.position, first=first)
+
+    def remove(self, position: int) -> None:
+        for positions in (self.messages, self.notifying, self.highlighting, *self.said.values()):
+            _remove(positions, position)
+        self.calls.pop(position, None)
+
+    def cut(self, position: int) -> None:
+        """Everything up to a position goes."""
+        for positions in (self.messages, self.notifying, self.highlighting, *self.said.values()):
+            del positions[: bisect_right(positions, position)]
+        self.said = {sender: said for sender, said in self.said.items() if said}
+        self.calls = {at: sender for at, sender in self.calls.items() if at > position}
+
+    def has(self, position: int) -> bool:
+        return _has(self.messages, position) or _has(self.notifying, position)
+
+    def is_empty(self) -> bool:
+        return not self.messages and not self.notifying
+
+    def last_said(self, sender_nid: int) -> int | None:
+        said = self.said.get(sender_nid)
+        return said[-1] if said else None
+
+
+class Reader:
+    """Somebody who reads a room.
+
+    mark: how far he has read all of it; before his first receipt, where he came in. marks: how far
+    he has read the threads of which that is known. muted: messages are silent if nothing is
+    special about them. hidden: messages after the mark that he may not see, in order.
+    """
+
+    __slots__ = (
+        "by_track",
+        "counts",
+        "differences",
+        "hidden",
+        "mark",
+        "marks",
+        "muted",
+        "seen",
+        "user_id",
+        "user_nid",
+    )
+
+    def __init__(
+        self,
+        *,
+        user_nid: int,
+        user_id: str,
+        mark: int,
+        marks: Mapping[str, int],
+        muted: bool,
+        differences: Iterable[Difference] = (),
+        hidden: Sequence[int] = (),
+    ) -> None:
+        self.user_nid = user_nid
+        self.user_id = user_id
+        self.mark = mark
+        self.marks = dict(marks) if marks else None
+        self.muted = muted
+        self.differences = {each.position: each for each in differences} or None
+        self.hidden = hidden
+        self.seen = -1
+        self.by_track: dict[str, Counted] = {}
+        self.counts = NOTHING_UNREAD
+
+    def read(self, thread: str, position: int) -> None:
+        """thread: "" for all of the room."""
+        if not thread:
+            self.mark = max(self.mark, position)
+        else:
+            marks = self.marks = self.marks or {}
+            marks[thread] = max(marks.get(thread, position), position)
+        self._forget_what_is_read()
+        self.seen = -1
+
+    def mute(self, *, muted: bool) -> None:
+        self.muted = muted
+        self.seen = -1
+
+    def mark_in(self, thread: str) -> int:
+        if self.marks is None:
+            return self.mark
+        return max(self.mark, self.marks.get(thread, self.mark))
+
+    def differs(self, difference: Difference) -> None:
+        """Tells of an event that means something else to him than to everybody."""
+        if self.differences is None:
+            self.differences = {}
+        self.differences[difference.position] = difference
+
+    def _forget_what_is_read(self) -> None:
+        if self.differences is not None:
+            unread = {
+                position: each
+                for position, each in self.differences.items()
+                if position > self.mark_in(each.thread)
+            }
+            self.differences = unread or None
+        if self.marks is not None:
+            self.marks = {key: at for key, at in self.marks.items() if at > self.mark} or None
+
+
+class RoomCounters:
+    """One room. floor: of what is after this position, everything is known."""
+
+    __slots__ = ("_floor", "_journal", "_serial", "_size", "_tracks", "readers", "room_id")
+
+    def __init__(self, *, room_id: RoomID, floor: int, entries: Iterable[Entry] = ()) -> None:
+        """entries: in order; as many as the window holds, or all after the floor."""
+        self.room_id = room_id
+        self.readers: dict[int, Reader] = {}
+        self._floor = floor
+        self._tracks: dict[str, _Track] = {}
+        self._journal: list[str] = []
+        self._serial = 0
+        self._size = 0
+        for entry in entries:
+            self._put(entry, first=False)
+
+    @property
+    def floor(self) -> int:
+        return self._floor
+
+    def deepen(self, floor: int, entries: Sequence[Entry]) -> None:
+        """Entries after a lower floor, up to the one before, in order."""
+        for entry in reversed([each for each in entries if each.position <= self._floor]):
+            self._put(entry, first=True)
+        self._floor = min(self._floor, floor)
+        self._trim()
+
+    def add(self, entry: Entry) -> None:
+        """Something new, after all that is known."""
+        self._put(entry, first=False)
+        self._trim()
+
+    def remove(self, position: int) -> None:
+        """An event was redacted."""
+        for thread, track in self._tracks.items():
+            if track.has(position):
+                self._size -= _has(track.messages, position)
+                track.remove(position)
+                self._changed(thread)
+        for reader in self.readers.values():
+            if reader.differences is not None and position in reader.differences:
+                del reader.differences[position]
+                reader.seen = -1
+
+    def tell(self, user_nid: int, difference: Difference) -> None:
+        """An event means something else to a reader than to everybody."""
+        reader = self.readers.get(user_nid)
+        if reader is not None:
+            reader.differs(difference)
+            reader.seen = -1
+
+    def counts(self, reader: Reader) -> RoomCounts:
+        """As they are now."""
+        if reader.seen != self._serial:
+            self._count(reader)
+        return reader.counts
+
+    def _put(self, entry: Entry, *, first: bool) -> None:
+        track = self._tracks.get(entry.thread)
+        if track is None:
+            track = self._tracks[entry.thread] = _Track()
+        track.add(entry, first=first)
+        self._size += entry.is_message
+        self._changed(entry.thread)
+
+    def _changed(self, thread: str) -> None:
+        self._serial += 1
+        self._journal.append(thread)
+        if len(self._journal) > 2 * _JOURNAL:
+            del self._journal[:_JOURNAL]
+
+    def _trim(self) -> None:
+        """Only the newest messages of the window stay; not looked at with every message."""
+        if self._size <= WINDOW + _SLACK:
+            return
+        positions = sorted(at for track in self._tracks.values() for at in track.messages)
+        last = positions[-WINDOW - 1]
+        for track in self._tracks.values():
+            track.cut(last)
+        self._tracks = {key: track for key, track in self._tracks.items() if not track.is_empty()}
+        self._size = WINDOW
+        for reader in self.readers.values():
+            reader.seen = -1
+
+    def _count(self, reader: Reader) -> None:
+        by_track = reader.by_track
+        for thread in self._to_count(reader):
+            counted = self._counted(reader, thread)
+            if counted == _NOTHING:
+                by_track.pop(thread, None)
+            else:
+                by_track[thread] = counted
+        reader.seen = self._serial
+        reader.counts = _summed(by_track)
+
+    def _to_count(self, reader: Reader) -> Iterable[str]:
+        missed = self._serial - reader.seen
+        if reader.seen < 0 or missed > len(self._journal):
+            reader.by_track = {}
+            differing = reader.differences or {}
+            return {*self._tracks, *(each.thread for each in differing.values())}
+        if missed == 1:
+            return (self._journal[-1],)
+        return set(self._journal[-missed:])
+
+    def _counted(self, reader: Reader, thread: str) -> Counted:
+        track = self._tracks.get(thread)
+        mark = reader.mark_in(thread)
+        if track is None:
+            return _with_differences(reader, thread, mark, None, 0, 0, 0)
+        said = track.last_said(reader.user_nid)
+        if said is not None and said > mark:
+            mark = said
+        unread = _after(track.messages, mark)
+        notify = highlight = 0
+        if not reader.muted:
+            notify = _after(track.notifying, mark)
+            highlight = _after(track.highlighting, mark) if track.highlighting else 0
+            for position, sender_nid in track.calls.items():
+                if sender_nid == reader.user_nid and position > mark:
+                    notify -= 1
+                    highlight -= _has(track.highlighting, position)
+        if reader.differences is None and not reader.hidden:
+            return unread, notify, highlight
+        return _with_differences(reader, thread, mark, track, unread, notify, highlight)
+
+
+def _with_differences(
+    reader: Reader,
+    thread: str,
+    mark: int,
+    track: _Track | None,
+    unread: int,
+    notify: int,
+    highlight: int,
+) -> Counted:
+    counts_here = track is not None and not reader.muted
+    for position in reader.hidden[bisect_right(reader.hidden, mark) :]:
+        if track is not None and _has(track.messages, position):
+            unread -= 1
+            if not reader.muted:
+                notify -= _has(track.notifying, position)
+                highlight -= _has(track.highlighting, position)
+    for difference in (reader.differences or {}).values():
+        if difference.thread == thread and difference.position > mark:
+            notify += difference.notify
+            highlight += difference.highlight
+            if counts_here:
+                assert track is not None
+                notify -= _has(track.notifying, difference.position)
+                highlight -= _has(track.highlighting, difference.position)
+    return unread, notify, highlight
+
+
+def _summed(by_track: Mapping[str, Counted]) -> RoomCounts:
+    if not by_track:
+        return NOTHING_UNREAD
+    if len(by_track) == 1 and MAIN in by_track:
+        unread, notify, highlight = by_track[MAIN]
+        return RoomCounts(notify, highlight, _NO_THREADS, min(unread, MAX_UNREAD))
+    threads = {
+        thread: (notify, highlight)
+        for thread, (_, notify, highlight) in by_track.items()
+        if thread != MAIN and notify
+    }
+    return RoomCounts(
+        sum(counted[1] for counted in by_track.values()),
+        sum(counted[2] for counted in by_track.values()),
+        threads,
+        min(sum(counted[0] for counted in by_track.values()), MAX_UNREAD),
+    )
+
+
+def _put(positions: "array[int]", position: int, *, first: bool) -> None:
+    if first:
+        positions.insert(0, position)
+    else:
+        positions.append(position)
+
+
+def _remove(positions: "array[int]", position: int) -> None:
+    index = bisect_left(positions, position)
+    if index < len(positions) and positions[index] == position:
+        del positions[index]
+
+
+def _after(positions: "array[int]", mark: int) -> int:
+    return len(positions) - bisect_right(positions, mark)
+
+
+def _has(positions: "array[int]", position: int) -> bool:
+    index = bisect_left(positions, position)
+    return index < len(positions) and positions[index] == position
