@@ -12,6 +12,7 @@ from homeserver.views.room_access import RoomAccess
 from homeserver.views.room_pages import RoomPages
 from homeserver.views.room_reads import RoomReads
 from homeserver.views.room_summaries import RoomSummaries
+from homeserver.views.user_directory import UserDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class RoomViews:
     related: RelatedEvents
     summaries: RoomSummaries
     search: EventSearch
+    directory: UserDirectory
 
 
 def build_room_views(
@@ -39,4 +41,5 @@ def build_room_views(
         related=RelatedEvents(database=database, access=access, client_events=client_events),
         summaries=RoomSummaries(database=database),
         search=EventSearch(database=database, client_events=client_events, enabled=searchable),
+        directory=UserDirectory(database=database),
     )

@@ -137,7 +137,7 @@ SEARCH_MESSAGES = Operation(
     query=MessageSearch,
     body=NoBody,
     answers={200: list[Message]},
-    errors=(*_IN_ROOM, ErrorCode.INVALID_USER),
+    errors=(*_IN_ROOM, ErrorCode.INVALID_USER, ErrorCode.FORBIDDEN),
 )
 
 OPERATIONS = (
