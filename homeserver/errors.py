@@ -152,6 +152,10 @@ class WeakPassword(InvalidInput):
     """Too short."""
 
 
+class UnknownPosition(InvalidInput):
+    """What a connection of sliding sync was told is not known (any more): it starts afresh."""
+
+
 class UnknownDevice(InvalidInput):
     """The user has no device of that ID."""
 

@@ -60,7 +60,7 @@ class Facades:
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return (self.live.run, self.syncing.run)
+        return (self.live.run, *self.syncing.background())
 
     async def drain(self) -> None:
         """Lets open connections go, when nothing new is accepted any more."""
@@ -226,6 +226,7 @@ def _matrix_services(
         presence_views=native.presence,
         room_views=room_views,
         sync=syncing.sync,
+        sliding_sync=syncing.sliding_sync,
         filters=syncing.filters,
         clock=clock,
         random_bytes=token_bytes,

@@ -30,6 +30,7 @@ from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.room_views import RoomViews
 from homeserver.sync.filter_store import FilterStore
+from homeserver.sync.sliding.sync import SlidingSync
 from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
 from homeserver.views.directory import Directory
@@ -49,6 +50,7 @@ class MatrixServices:
     leaving: Leaving
     moderation: Moderation
     aliases: Aliases
+    listing: Listing
     push_rules: PushRules
     pushers: Pushers
     account_data: AccountData
@@ -59,13 +61,13 @@ class MatrixServices:
     accounts: Accounts
     interactive_auth: InteractiveAuth
     appservice_ping: AppservicePing
-    listing: Listing
-    directory: Directory
 
+    directory: Directory
     account_data_views: AccountDataViews
     presence_views: PresenceViews
     room_views: RoomViews
     sync: Sync
+    sliding_sync: SlidingSync
     filters: FilterStore
 
     clock: Clock
