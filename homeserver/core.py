@@ -308,13 +308,31 @@ def _build_actions(
     lookups = Lookups(database=database, rooms=streams.rooms, people=streams.people)
     members = Members(writer=writer)
     transactions = Transactions(database=database, room_of=streams.rooms.by_nid)
-    membership = Membership(writer=writer, lookups=lookups, server_name=server_name)
     aliases = Aliases(
         database=database,
         writer=writer,
         lookups=lookups,
         members=members,
         rooms=streams.rooms,
+        server_name=server_name,
+    )
+    rooms = build_room_actions(
+        config=config,
+        server_name=server_name,
+        database=database,
+        writer=writer,
+        lookups=lookups,
+        members=members,
+        transactions=transactions,
+        people=streams.people,
+        aliases=aliases,
+        bus=bus,
+    )
+    membership = Membership(
+        writer=writer,
+        lookups=lookups,
+        joining=rooms.joining,
+        inviting=rooms.inviting,
         server_name=server_name,
     )
     account_data = AccountData(
@@ -353,18 +371,7 @@ def _build_actions(
             clock=clock,
         ),
         aliases=aliases,
-        rooms=build_room_actions(
-            config=config,
-            server_name=server_name,
-            database=database,
-            writer=writer,
-            lookups=lookups,
-            members=members,
-            transactions=transactions,
-            people=streams.people,
-            aliases=aliases,
-            bus=bus,
-        ),
+        rooms=rooms,
         account_data=account_data,
         tags=Tags(account_data=account_data, writer=streams.account_data_writer),
         receipts=Receipts(

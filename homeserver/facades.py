@@ -202,6 +202,7 @@ def _matrix_services(
         leaving=core.actions.rooms.leaving,
         moderation=core.actions.rooms.moderation,
         aliases=core.actions.aliases,
+        room_settings=core.actions.room_settings,
         push_rules=core.notifications.push_rules,
         pushers=core.notifications.pushers,
         listing=core.actions.rooms.listing,

@@ -20,6 +20,7 @@ from homeserver.actions.push_rules import PushRules
 from homeserver.actions.pushers import Pushers
 from homeserver.actions.receipts import Receipts
 from homeserver.actions.redacting import Redacting
+from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
 from homeserver.actions.tags import Tags
@@ -51,6 +52,7 @@ class MatrixServices:
     moderation: Moderation
     aliases: Aliases
     listing: Listing
+    room_settings: RoomSettings
     push_rules: PushRules
     pushers: Pushers
     account_data: AccountData

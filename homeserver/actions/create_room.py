@@ -13,7 +13,8 @@ from weakref import WeakValueDictionary
 from homeserver.actions.aliases import Aliases
 from homeserver.actions.lookups import Lookups, member_content
 from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, Membership
-from homeserver.errors import InvalidInput
+from homeserver.actions.standing import require_active
+from homeserver.errors import InvalidInput, UnsupportedRoomVersion
 from homeserver.events.build import Draft
 from homeserver.events.room_version import ROOM_VERSIONS, RoomVersion
 from homeserver.events.stored import RoomRecord
@@ -79,6 +80,7 @@ class CreateRoom:
         A direct room that both people are in already is returned instead, with False.
         Raises InvalidInput, NotFound for an unknown user, Conflict for a taken alias.
         """
+        require_active(by)
         version = self._version(wanted)
         _check(wanted)
         if len(wanted.members) > self._max_members:
@@ -120,6 +122,7 @@ class CreateRoom:
         creator: Person,
         others: Sequence[Person],
     ) -> RoomRecord:
+        await self._membership.check_welcome(others)
         alias = None if wanted.alias is None else self._aliases.local(wanted.alias)
         peer = others[0] if wanted.kind == "direct" else None
 
@@ -149,7 +152,7 @@ class CreateRoom:
         name = wanted.version or self._default_version
         version = ROOM_VERSIONS.get(name)
         if version is None:
-            raise InvalidInput(
+            raise UnsupportedRoomVersion(
                 f"There is no room version {name!r}; there are 1 to 12.", field="version"
             )
         return version

@@ -23,13 +23,15 @@ from homeserver.actions.member_events import (
     unless_same,
 )
 from homeserver.actions.standing import require_active
-from homeserver.errors import GuestsNotAllowed, NotAllowed
+from homeserver.auth.verdict import Rule
+from homeserver.errors import GuestsNotAllowed
 from homeserver.events.content import PowerLevels, join_rule_of
 from homeserver.events.event import Event
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import EventID, RoomID, ServerName, StateKey, UserID, native_uuid
 from homeserver.requester import Requester
 from homeserver.rooms.head import RoomHead
+from homeserver.rooms.refusal import RuleBroken
 from homeserver.storage import memberships
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.people import People, Person
@@ -128,12 +130,10 @@ class Joining:
         allowed = [native_uuid(room_id) for room_id in _allowed_rooms(need.join_rules)]
         async with self._database.connection() as db:
             if not await memberships.is_in_one_of(db, by.user_nid, allowed):
-                raise NotAllowed(
-                    "You need an invitation, or to be in a room whose members may join this one."
-                )
+                raise RuleBroken(Rule.JOIN_NOT_INVITED)
             authoriser = await self._inviter(db, room, need.levels)
         if authoriser is None:
-            raise NotAllowed("Nobody in this room may let you in.")
+            raise RuleBroken(Rule.JOIN_AUTHORISER)
         return authoriser
 
     async def _inviter(

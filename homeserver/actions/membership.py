@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from homeserver.actions.inviting import Inviting
+from homeserver.actions.joining import Joining
 from homeserver.actions.lookups import (
     CREATE,
-    JOIN_RULES,
     POWER_LEVELS,
     Lookups,
     levels_of,
@@ -22,14 +23,17 @@ from homeserver.actions.lookups import (
     no_such_room,
     require_member,
 )
-from homeserver.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from homeserver.actions.standing import require_active
+from homeserver.auth.verdict import Rule
+from homeserver.errors import Conflict, InvalidInput, InviteBlocked, NotAllowed, NotFound
 from homeserver.events.build import Draft
-from homeserver.events.content import PowerLevels, join_rule_of
+from homeserver.events.content import PowerLevels
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomID, ServerName, server_of
 from homeserver.requester import Requester
 from homeserver.rooms.head import RoomHead
 from homeserver.rooms.preparing import Append, Compose
+from homeserver.rooms.refusal import RuleBroken
 from homeserver.rooms.writer import RoomWriter
 from homeserver.streams.people import Person
 
@@ -39,6 +43,9 @@ LEVEL_OF_ROLE = {"admin": ADMIN_LEVEL, "member": 0}
 IN_THE_ROOM = ("join", "invite", "knock")
 """Memberships that leaving ends."""
 
+_NOT_INVITED = frozenset({Rule.JOIN_NOT_INVITED, Rule.JOIN_AUTHORISER, Rule.JOIN_RULE_FORBIDS})
+"""What keeps out who may not know of a room."""
+
 CHUNK = 20
 """People who are added in one transaction: about two milliseconds of signing each."""
 
@@ -46,9 +53,19 @@ CHUNK = 20
 class Membership:
     """Who is in a room, and as what."""
 
-    def __init__(self, *, writer: RoomWriter, lookups: Lookups, server_name: ServerName) -> None:
+    def __init__(
+        self,
+        *,
+        writer: RoomWriter,
+        lookups: Lookups,
+        joining: Joining,
+        inviting: Inviting,
+        server_name: ServerName,
+    ) -> None:
         self._writer = writer
         self._lookups = lookups
+        self._joining = joining
+        self._inviting = inviting
         self._server_name = server_name
 
     async def join(self, by: Requester, room_uuid: UUID) -> RoomRecord:
@@ -56,18 +73,13 @@ class Membership:
 
         Raises NotFound for rooms that one is neither invited to nor may find.
         """
-        room = await self._lookups.room(room_uuid)
-        person = await self._lookups.person(by.user_uuid)
-
-        def compose(head: RoomHead) -> Sequence[Draft]:
-            membership = membership_in(head, by.user_id)
-            if membership == "join":
-                return ()
-            if membership == "leave" and join_rule_of(head.event(JOIN_RULES)) != "public":
-                raise no_such_room()
-            return (_membership(room, person, person, "join"),)
-
-        await self._append(room, compose, member_key(by.user_id), JOIN_RULES)
+        require_active(by)
+        try:
+            room, _ = await self._joining.join(by, room_uuid)
+        except RuleBroken as error:
+            if error.rule in _NOT_INVITED:
+                raise no_such_room() from None
+            raise
         return room
 
     async def leave(self, by: Requester, room_uuid: UUID) -> None:
@@ -83,10 +95,14 @@ class Membership:
         await self._append(room, compose, member_key(by.user_id))
 
     async def add(self, by: Requester, room_uuid: UUID, users: Sequence[UUID]) -> None:
-        """Makes people members. Raises NotFound for an unknown user, before anybody is added."""
+        """Makes people members. Raises NotFound for an unknown user, and InviteBlocked, before
+        anybody is added.
+        """
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         await self._check_open_to_others(by, room, "user_ids")
         adder, *people = await self._lookups.people([by.user_uuid, *users])
+        await self.check_welcome(people)
         await self.add_people(by, room, adder, people)
 
     async def add_people(
@@ -139,9 +155,11 @@ class Membership:
 
     async def invite(self, by: Requester, room_uuid: UUID, user: UUID) -> None:
         """Invites someone, who may then join or decline."""
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         await self._check_open_to_others(by, room, "user_id")
         inviter, invited = await self._two(by, user)
+        await self.check_welcome([invited])
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
@@ -174,6 +192,7 @@ class Membership:
 
     async def set_role(self, by: Requester, room_uuid: UUID, user: UUID, role: str) -> None:
         """Makes a member an admin, or an admin a member."""
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         _, person = await self._two(by, user)
         level = LEVEL_OF_ROLE[role]
@@ -196,6 +215,7 @@ class Membership:
         before: Sequence[str],
         reason: str | None,
     ) -> None:
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         actor, target = await self._two(by, user)
 
@@ -206,6 +226,13 @@ class Membership:
             return (_membership(room, actor, target, membership, reason),)
 
         await self._append(room, compose, member_key(by.user_id), member_key(target.user_id))
+
+    async def check_welcome(self, people: Sequence[Person]) -> None:
+        """Raises InviteBlocked where an invitation to one of the people is not."""
+        blocked = await self._inviting.blocked(people) if people else frozenset()
+        for person in people:
+            if person.user_nid in blocked:
+                raise InviteBlocked(f"{person.name} wants no invitations.")
 
     async def _check_open_to_others(self, by: Requester, room: RoomRecord, field: str) -> None:
         """A conversation of two stays one. Strangers do not even learn that it is there."""

@@ -27,10 +27,11 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, IN_THE_ROOM, Membership
+from homeserver.actions.standing import require_active
 from homeserver.actions.upgrading import NEEDED, Inheritance, closing
 from homeserver.auth.verdict import Rule
 from homeserver.clock import Clock
-from homeserver.errors import InvalidInput, NotAllowed
+from homeserver.errors import InvalidInput, NotAllowed, UnsupportedRoomVersion
 from homeserver.events.build import Draft
 from homeserver.events.content import history_visibility_of, join_rule_of
 from homeserver.events.room_version import ROOM_VERSIONS
@@ -113,6 +114,7 @@ class RoomSettings:
 
     async def update(self, by: Requester, room_uuid: UUID, changes: Changes) -> RoomRecord:
         """Changes what is given. Raises NotFound, NotAllowed, InvalidInput."""
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         _check(room, changes)
         who = await self._member_changes(by, room, changes.members)
@@ -151,6 +153,7 @@ class RoomSettings:
 
     async def delete(self, by: Requester, room_uuid: UUID) -> None:
         """Ends a room for everybody on this server. For the room's admins."""
+        require_active(by)
         room = await self._lookups.room(room_uuid)
 
         def compose(head: RoomHead) -> Sequence[Draft]:
@@ -185,14 +188,30 @@ class RoomSettings:
             needs = [member_key(user_id) for user_id in local]
             await self._writer.append(room, Append(compose=compose, needs=needs))
 
-    async def upgrade(self, by: Requester, room_uuid: UUID, version_name: str) -> RoomRecord:
-        """Replaces a room by one of another version, with its settings, names and members."""
+    async def upgrade(
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        version_name: str,
+        *,
+        creators: frozenset[UserID] | None = None,
+        with_members: bool = True,
+    ) -> RoomRecord:
+        """Replaces a room by one of another version, with its settings and names.
+
+        creators: who shall be creators besides the caller, where the version has several; None:
+        those who were. with_members: everybody is in the new room at once, as in a team chat; else
+        each follows by himself. Raises NotFound, NotAllowed, UnsupportedRoomVersion.
+        """
+        require_active(by)
         room = await self._lookups.room(room_uuid)
         version = ROOM_VERSIONS.get(version_name)
         if version is None:
-            raise InvalidInput(f"There is no room version {version_name!r}.", field="version")
+            raise UnsupportedRoomVersion(
+                f"There is no room version {version_name!r}.", field="version"
+            )
         creator = await self._lookups.person(by.user_uuid)
-        inheritance = await self._inheritance(by, room)
+        inheritance = await self._inheritance(by, room, creators)
 
         def compose(room_id: RoomID) -> Sequence[Draft]:
             join = member_content(creator, "join")
@@ -209,10 +228,13 @@ class RoomSettings:
             compose=compose,
         )
         await self._close(by, room, successor)
-        await self._bring_members(by, room, successor, creator)
+        if with_members:
+            await self._bring_members(by, room, successor, creator)
         return successor
 
-    async def _inheritance(self, by: Requester, room: RoomRecord) -> Inheritance:
+    async def _inheritance(
+        self, by: Requester, room: RoomRecord, creators: frozenset[UserID] | None
+    ) -> Inheritance:
         """What goes along. Raises NotAllowed for who may not end the room."""
         found: list[Inheritance] = []
 
@@ -221,7 +243,7 @@ class RoomSettings:
             levels = levels_of(head)
             if levels.user(by.user_id) < levels.required_for("m.room.tombstone", is_state=True):
                 raise NotAllowed("Your role in this room does not let you upgrade it.")
-            found.append(Inheritance.of(room, head, by.user_id))
+            found.append(Inheritance.of(room, head, by.user_id, creators))
             return ()
 
         needs = (member_key(by.user_id), *NEEDED)
@@ -276,6 +298,7 @@ class RoomSettings:
         kept = {*wanted, by.user_uuid}
         joining = [uuid for uuid in dict.fromkeys(wanted) if uuid not in current]
         actor, *others = await self._lookups.people([by.user_uuid, *joining])
+        await self._membership.check_welcome(others)
         leaving = await self._people.by_uuids([uuid for uuid in current if uuid not in kept])
         return _MemberChanges(actor, others, [*leaving.values()])
 

@@ -18,6 +18,7 @@ from homeserver.actions.lookups import (
     require_member,
 )
 from homeserver.actions.members import Members
+from homeserver.actions.standing import require_active
 from homeserver.actions.transactions import SendOnce, Sent, Transactions, sent
 from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
 from homeserver.events.build import Draft
@@ -74,6 +75,7 @@ class Send:
         ref: str | None = None,
     ) -> Sent:
         """Says something. Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable."""
+        require_active(by)
         self._check_text(text)
 
         async def say(origin: Origin) -> Sent:
@@ -89,6 +91,7 @@ class Send:
         self, by: Requester, message: UUID, text: str, *, ref: str | None = None
     ) -> Sent:
         """Puts another text in the place of an own message's."""
+        require_active(by)
         self._check_text(text)
 
         async def edit(origin: Origin) -> Sent:
@@ -107,6 +110,7 @@ class Send:
         self, by: Requester, message: UUID, key: str, *, ref: str | None = None
     ) -> Sent:
         """Adds a reaction; the same one twice is the same one."""
+        require_active(by)
         _check_reaction(key)
 
         async def react(origin: Origin) -> Sent:
@@ -255,6 +259,7 @@ def _check_redaction(head: RoomHead, by: Requester, target: StoredEvent) -> None
     """C-S API v1.19 "Redactions": own events, or those of others with the level `redact`."""
     if target.event.sender == by.user_id:
         return
+    require_active(by)
     levels = levels_of(head)
     if levels.user(by.user_id) < levels.redact:
         raise NotAllowed("Your role in this room lets you delete your own messages only.")

@@ -38,7 +38,8 @@ _CLOSED_LEVEL = 50
 @dataclass(frozen=True, slots=True)
 class Inheritance:
     """What the new room has from the old one. creators: those whose power has no level; by: who
-    upgrades."""
+    upgrades. chosen: who shall be creators besides him; None: those who were.
+    """
 
     by: UserID
     kind: str
@@ -48,9 +49,16 @@ class Inheritance:
     creators: frozenset[UserID]
     levels: Mapping[str, Any]
     states: Sequence[tuple[StateKey, Mapping[str, Any]]]
+    chosen: frozenset[UserID] | None = None
 
     @classmethod
-    def of(cls, room: RoomRecord, head: RoomHead, by: UserID) -> "Inheritance":
+    def of(
+        cls,
+        room: RoomRecord,
+        head: RoomHead,
+        by: UserID,
+        chosen: frozenset[UserID] | None = None,
+    ) -> "Inheritance":
         create, levels = head.event(CREATE), head.event(POWER_LEVELS)
         assert create is not None
         room_type = create.content.get("type")
@@ -67,6 +75,7 @@ class Inheritance:
                 for key in _TRANSFERRED
                 if (event := head.event(key)) is not None
             ],
+            chosen=chosen,
         )
 
     def create(self, version: RoomVersion) -> Draft:
@@ -101,6 +110,8 @@ class Inheritance:
         """Who else has every power: other creators, and the other one of a conversation."""
         if not version.privileged_creators:
             return frozenset()
+        if self.chosen is not None:
+            return self.chosen - {self.by}
         admins = {user for user, level in self._old_users().items() if level == ADMIN_LEVEL}
         equals = admins if self.kind == "direct" else set()
         return frozenset((self.creators | equals) - {self.by})

@@ -1,0 +1,132 @@
+"""Upgrades of rooms over the Matrix API (room_upgrades.yaml; C-S API v1.19 "Room Upgrades")."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from homeserver.storage.database import Database
+from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.stored_events import memberships, state
+
+
+@pytest.fixture
+async def server(database: Database) -> AsyncIterator[MatrixServer]:
+    async with matrix_server(database) as running:
+        yield running
+
+
+async def upgraded(person: MatrixUser, room: str, version: str, **more: object) -> str:
+    path = f"v3/rooms/{q(room)}/upgrade"
+    answer = await person.post(path, {"new_version": version, **more})
+    return str(answer["replacement_room"])
+
+
+class TestUpgradeRoom:
+    """upgradeRoom."""
+
+    @pytest.mark.parametrize(("old", "new"), [("10", "11"), ("11", "12"), ("12", "12")])
+    async def test_a_replacement_room_with_the_settings(self, server, database, old, new):
+        alice = await server.registers("alice")
+        room = await alice.creates_room(
+            room_version=old,
+            name="Garden",
+            topic="Flowers",
+            creation_content={"type": "m.space"},
+            room_alias_name="garden",
+            visibility="public",
+        )
+        replacement = await upgraded(alice, room, new)
+        state_then, state_now = await state(database, room), await state(database, replacement)
+        create = state_now["m.room.create", ""]
+        assert create["room_version"] == new
+        assert create["type"] == "m.space"
+        assert create["predecessor"]["room_id"] == room
+        assert state_then["m.room.tombstone", ""]["replacement_room"] == replacement
+        assert state_then["m.room.power_levels", ""]["events_default"] == 50
+        assert state_now["m.room.power_levels", ""]["events_default"] == 0
+        for kind in ("m.room.name", "m.room.topic", "m.room.join_rules", "m.room.guest_access"):
+            assert state_now[kind, ""] == state_then[kind, ""]
+        answer = await alice.get(f"v3/directory/room/{q('#garden:example.org')}")
+        assert answer["room_id"] == replacement
+        (listed,) = (await alice.get("v3/publicRooms"))["chunk"]
+        assert listed["room_id"] == replacement
+
+    async def test_nobody_else_is_moved(self, server, database):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        replacement = await upgraded(alice, room, "12")
+        assert await memberships(database, replacement) == {alice.user_id: "join"}
+        await bob.joins(replacement)
+
+    async def test_native_upgrades_move_everybody(self, server, database):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat", name="Garden")
+        await bob.joins(room)
+        (listed,) = await alice.native.get("/api/rooms")
+        await alice.native.post(f"/api/rooms/{listed['id']}/upgrade", {"version": "12"})
+        room_id = (await state(database, room))["m.room.tombstone", ""]["replacement_room"]
+        assert await memberships(database, room_id) == {
+            alice.user_id: "join",
+            bob.user_id: "join",
+        }
+
+    async def test_creators_are_those_that_are_named(self, server, database):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(
+            preset="public_chat", creation_content={"additional_creators": [bob.user_id]}
+        )
+        first = await upgraded(alice, room, "12")
+        assert "additional_creators" not in (await state(database, first))["m.room.create", ""]
+        second = await upgraded(alice, first, "12", additional_creators=[bob.user_id])
+        create = (await state(database, second))["m.room.create", ""]
+        assert create["additional_creators"] == [bob.user_id]
+
+    async def test_a_version_that_has_no_further_creators_ignores_them(self, server, database):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(room_version="10")
+        replacement = await upgraded(alice, room, "11", additional_creators=[bob.user_id])
+        assert (
+            "additional_creators" not in (await state(database, replacement))["m.room.create", ""]
+        )
+
+    async def test_an_unknown_version(self, server):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        path = f"v3/rooms/{q(room)}/upgrade"
+        refused = await alice.is_refused("POST", path, {"new_version": "99"}, status=400)
+        assert refused == "M_UNSUPPORTED_ROOM_VERSION"
+
+    async def test_the_level_of_tombstones_is_needed(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        path = f"v3/rooms/{q(room)}/upgrade"
+        refused = await bob.is_refused("POST", path, {"new_version": "12"}, status=403)
+        assert refused == "M_FORBIDDEN"
+
+    async def test_strangers_learn_nothing(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room()
+        for where in (room, "!nowhere:example.org"):
+            path = f"v3/rooms/{q(where)}/upgrade"
+            refused = await bob.is_refused("POST", path, {"new_version": "12"}, status=403)
+            assert refused == "M_FORBIDDEN"
+
+    @pytest.mark.parametrize(
+        "body",
+        [{}, {"new_version": 12}, {"new_version": "12", "additional_creators": "@a:b"}],
+        ids=str,
+    )
+    async def test_wrong_types(self, server, body):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        path = f"v3/rooms/{q(room)}/upgrade"
+        assert await alice.is_refused("POST", path, body, status=400) == "M_BAD_JSON"
+
+    async def test_creators_are_user_ids(self, server):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        body = {"new_version": "12", "additional_creators": ["nobody"]}
+        path = f"v3/rooms/{q(room)}/upgrade"
+        assert await alice.is_refused("POST", path, body, status=400) == "M_INVALID_PARAM"
