@@ -67,7 +67,7 @@ def build_accounts(
     """announce: tells listeners of a topic, as `Bus.announce` does.
     status_of: the presence of a user, by user_nid.
     """
-    lifetime_ms = settings.refresh_token_ttl_days * _MS_OF_A_DAY
+    means = _Means(settings, server_name, database, announce, clock, random_bytes)
     access_tokens = AccessTokens(
         secret=jwt_secret,
         server_name=server_name,
@@ -75,58 +75,16 @@ def build_accounts(
         clock=clock,
     )
     passwords = Passwords(settings=settings, random_bytes=random_bytes)
-    tokens = Tokens(
-        database=database,
-        access_tokens=access_tokens,
-        announce=announce,
-        clock=clock,
-        random_bytes=random_bytes,
-        refresh_key=hmac.digest(jwt_secret, b"refresh tokens", "sha256"),
-        refresh_ttl_ms=lifetime_ms,
-    )
-    registration = Registration(
-        database=database,
-        passwords=passwords,
-        tokens=tokens,
-        policy=settings.registration,
-        server_name=server_name,
-        application_services=application_services,
-        announce=announce,
-        clock=clock,
-        random_bytes=random_bytes,
-    )
-    sightings = Sightings(database=database, clock=clock, lifetime_ms=lifetime_ms)
-    one_time_tokens = OneTimeTokens(
-        database=database,
-        tokens=tokens,
-        clock=clock,
-        random_bytes=random_bytes,
-        login_lifetime_s=settings.login_token_ttl_seconds,
-    )
+    tokens = _tokens(means, access_tokens, jwt_secret)
+    registration = _registration(means, passwords, tokens, application_services)
+    sightings = Sightings(database=database, clock=clock, lifetime_ms=means.lifetime_ms)
+    one_time_tokens = _one_time_tokens(means, tokens)
     return Accounts(
         access_tokens=access_tokens,
         passwords=passwords,
         tokens=tokens,
         registration=registration,
-        login=Login(
-            database=database,
-            passwords=passwords,
-            tokens=tokens,
-            announce=announce,
-            server_name=server_name,
-            clock=clock,
-        ),
-        profile=Profile(database=database, announce=announce, clock=clock),
-        admin=AccountsAdmin(
-            database=database,
-            registration=registration,
-            passwords=passwords,
-            tokens=tokens,
-            announce=announce,
-            server_name=server_name,
-            clock=clock,
-        ),
-        sightings=sightings,
+        login=_login(means, passwords, tokens),
         one_time_tokens=one_time_tokens,
         devices=Devices(
             database=database, announce=announce, clock=clock, random_bytes=random_bytes
@@ -135,13 +93,10 @@ def build_accounts(
         moderation=AccountModeration(
             database=database, announce=announce, server_name=server_name, clock=clock
         ),
-        shared_secret_registration=SharedSecretRegistration(
-            registration=registration,
-            tokens=tokens,
-            secret=settings.registration_shared_secret.get_secret_value(),
-            clock=clock,
-            random_bytes=random_bytes,
-        ),
+        shared_secret_registration=_shared_secret_registration(means, registration, tokens),
+        profile=Profile(database=database, announce=announce, clock=clock),
+        admin=_admin(means, registration, passwords, tokens),
+        sightings=sightings,
         upkeep=AccountUpkeep(
             sightings=sightings,
             tokens=tokens,
@@ -151,4 +106,99 @@ def build_accounts(
         application_services=application_services,
         sessions=Sessions(database=database, clock=clock),
         users=Users(database=database, status_of=status_of),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What nearly every part needs."""
+
+    settings: AuthConfig
+    server_name: ServerName
+    database: Database
+    announce: Announce
+    clock: Clock
+    random_bytes: RandomBytes
+
+    @property
+    def lifetime_ms(self) -> int:
+        """How long a session lasts that is not used."""
+        return self.settings.refresh_token_ttl_days * _MS_OF_A_DAY
+
+
+def _tokens(means: _Means, access_tokens: AccessTokens, jwt_secret: bytes) -> Tokens:
+    return Tokens(
+        database=means.database,
+        access_tokens=access_tokens,
+        announce=means.announce,
+        clock=means.clock,
+        random_bytes=means.random_bytes,
+        refresh_key=hmac.digest(jwt_secret, b"refresh tokens", "sha256"),
+        refresh_ttl_ms=means.lifetime_ms,
+    )
+
+
+def _registration(
+    means: _Means,
+    passwords: Passwords,
+    tokens: Tokens,
+    application_services: ApplicationServices,
+) -> Registration:
+    return Registration(
+        database=means.database,
+        passwords=passwords,
+        tokens=tokens,
+        policy=means.settings.registration,
+        server_name=means.server_name,
+        application_services=application_services,
+        announce=means.announce,
+        clock=means.clock,
+        random_bytes=means.random_bytes,
+    )
+
+
+def _login(means: _Means, passwords: Passwords, tokens: Tokens) -> Login:
+    return Login(
+        database=means.database,
+        passwords=passwords,
+        tokens=tokens,
+        announce=means.announce,
+        server_name=means.server_name,
+        clock=means.clock,
+    )
+
+
+def _one_time_tokens(means: _Means, tokens: Tokens) -> OneTimeTokens:
+    return OneTimeTokens(
+        database=means.database,
+        tokens=tokens,
+        clock=means.clock,
+        random_bytes=means.random_bytes,
+        login_lifetime_s=means.settings.login_token_ttl_seconds,
+    )
+
+
+def _shared_secret_registration(
+    means: _Means, registration: Registration, tokens: Tokens
+) -> SharedSecretRegistration:
+    return SharedSecretRegistration(
+        registration=registration,
+        tokens=tokens,
+        secret=means.settings.registration_shared_secret.get_secret_value(),
+        clock=means.clock,
+        random_bytes=means.random_bytes,
+    )
+
+
+def _admin(
+    means: _Means, registration: Registration, passwords: Passwords, tokens: Tokens
+) -> AccountsAdmin:
+    return AccountsAdmin(
+        database=means.database,
+        registration=registration,
+        passwords=passwords,
+        tokens=tokens,
+        announce=means.announce,
+        server_name=means.server_name,
+        clock=means.clock,
     )
