@@ -138,7 +138,7 @@ class TestGetOneRoomEvent:
         code = await server.nobody.is_refused("GET", event_path(room, "$x"), status=401)
         assert code == "M_MISSING_TOKEN"
 
-    @pytest.mark.parametrize("room, event_id", [("nowhere", "$x"), ("!r:a", "x")])
+    @pytest.mark.parametrize(("room", "event_id"), [("nowhere", "$x"), ("!r:a", "x")])
     async def test_what_is_no_identifier_is_refused(self, alice, room, event_id) -> None:
         code = await alice.is_refused("GET", event_path(room, event_id), status=400)
         assert code == "M_INVALID_PARAM"
@@ -270,7 +270,7 @@ class TestGetMembersByRoom:
         assert await self.memberships(alice, room) == everybody
 
     @pytest.mark.parametrize(
-        "query, expected",
+        ("query", "expected"),
         [
             ({"membership": "join"}, {"alice"}),
             ({"membership": "leave"}, {"bob"}),
@@ -395,7 +395,7 @@ class TestGetRoomEvents:
         assert len(page["chunk"]) == 10
 
     @pytest.mark.parametrize(
-        "given, expected",
+        ("given", "expected"),
         [
             ({"types": ["m.room.message"]}, ["a", "b"]),
             ({"types": ["m.room.*"], "not_types": ["m.room.[!m]*", "m.room.member"]}, ["a", "b"]),
@@ -504,7 +504,7 @@ class TestHistoryVisibility:
         return room
 
     @pytest.mark.parametrize(
-        "visibility, expected",
+        ("visibility", "expected"),
         [
             ("world_readable", ["before", "invited", "joined", "left"]),
             ("shared", ["before", "invited", "joined"]),

@@ -1,5 +1,6 @@
 """Rooms as somebody sees them who may join them: summaries, and the rooms of spaces."""
 
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -89,7 +90,7 @@ class TestGetRoomSummary:
         )
         assert old["room_id"] == room
 
-    @pytest.mark.parametrize("rule, expected", [("knock", 200), ("invite", 404)])
+    @pytest.mark.parametrize(("rule", "expected"), [("knock", 200), ("invite", 404)])
     async def test_who_may_knock_may_see_it(self, server, alice, bob, rule, expected) -> None:
         room = await alice.creates_room(
             preset="private_chat", initial_state=[state("m.room.join_rules", join_rule=rule)]
@@ -180,7 +181,7 @@ class TestGetSpaceHierarchy:
 
     async def test_no_deeper_than_asked_for(self, alice) -> None:
         spaces = [await space(alice) for _ in range(4)]
-        for parent, child in zip(spaces, spaces[1:], strict=False):
+        for parent, child in itertools.pairwise(spaces):
             await adds(alice, parent, child)
         for depth in range(4):
             assert await self.rooms(alice, spaces[0], max_depth=depth) == spaces[: depth + 1]
