@@ -30,17 +30,6 @@ async def get(
     return None if row is None else StoredConnection(row["version"], row["state"])
 
 
-async def newest_version(db: Connection, session_nid: int, conn_id: str) -> int:
-    """0 for a connection that is new."""
-    version: int = await db.fetchval(
-        "SELECT coalesce(max(version), 0) FROM sliding_connections"
-        " WHERE session_nid = $1 AND conn_id = $2",
-        session_nid,
-        conn_id,
-    )
-    return version
-
-
 async def put(
     db: Connection,
     session_nid: int,
@@ -82,11 +71,15 @@ async def put(
 
 
 async def delete_unused(db: Connection, before_ms: int, limit: int) -> int:
-    """Ends connections that were not written for long; returns how many rows went."""
+    """Ends connections that were not written for long, and those of sessions that have ended;
+    returns how many rows went.
+    """
     gone = await db.fetch(
         "DELETE FROM sliding_connections WHERE (session_nid, conn_id, version) IN ("
-        " SELECT session_nid, conn_id, version FROM sliding_connections"
-        " WHERE used_at < $1 ORDER BY used_at LIMIT $2) RETURNING 1",
+        " SELECT session_nid, conn_id, version FROM sliding_connections c"
+        " WHERE used_at < $1"
+        " OR NOT EXISTS (SELECT FROM sessions s WHERE s.session_nid = c.session_nid)"
+        " LIMIT $2) RETURNING 1",
         before_ms,
         limit,
     )

@@ -2,8 +2,10 @@
 
 -- Connections of simplified sliding sync (MSC4186): what each was told, so that a position is good
 -- again after a restart. Of each, the newest version and the one before it. state: JSON.
+-- Without a foreign key, for a session may end while its connection is written: those of sessions
+-- that have ended are swept.
 CREATE TABLE sliding_connections (
-    session_nid  bigint NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    session_nid  bigint NOT NULL,
     conn_id      text COLLATE "C" NOT NULL,
     version      bigint NOT NULL,
     state        bytea NOT NULL,

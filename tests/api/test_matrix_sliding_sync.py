@@ -283,6 +283,18 @@ class TestConnections:
             answer = await sync(alice, first["pos"])
             assert texts(answer["rooms"][room_id]) == ["news"]
 
+    async def test_a_position_of_nothing_is_one_too(self, alice):
+        first = await sync(alice)
+        room_id = await alice.creates_room()
+        assert room_id in (await sync(alice, first["pos"]))["rooms"]
+
+    async def test_who_starts_afresh_is_not_told_from_where_he_stood_before(self, alice):
+        room_id = await alice.creates_room()
+        narrow = {"none": wish(filters={"is_dm": True})}
+        await sync(alice)
+        first = await sync(alice, lists=narrow)
+        assert (await sync(alice, first["pos"]))["rooms"][room_id]["initial"] is True
+
     async def test_connections_of_other_names_know_nothing_of_each_other(self, alice):
         room_id = await alice.creates_room()
         await sync(alice, conn_id="one")

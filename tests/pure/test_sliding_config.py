@@ -93,22 +93,35 @@ class TestConnection:
     """What a position stands for."""
 
     def test_an_answer_like_the_one_before_changes_nothing(self):
-        first = Connection().after({1: RoomConfig(1)}, since=5)
-        assert first.after({1: RoomConfig(1)}, since=9) is first
+        first = Connection().after({1: RoomConfig(1)}, since=5, first_version=7)
+        assert first.after({1: RoomConfig(1)}, since=9, first_version=8) is first
 
     def test_a_room_that_leaves_the_window_was_told_up_to_then(self):
-        first = Connection().after({1: RoomConfig(1)}, since=5)
-        second = first.after({}, since=9)
+        first = Connection().after({1: RoomConfig(1)}, since=5, first_version=7)
+        second = first.after({}, since=9, first_version=8)
         assert second.rooms == {1: Told(RoomConfig(1), 9)}
         assert second.version == first.version + 1
 
+    def test_the_first_version_is_chosen(self):
+        assert Connection().after({1: RoomConfig(1)}, since=5, first_version=7).version == 7
+
     def test_it_stays_told_up_to_then(self):
-        told = Connection().after({1: RoomConfig(1)}, since=5).after({}, since=9)
-        assert told.after({}, since=20) is told
+        told = (
+            Connection()
+            .after({1: RoomConfig(1)}, since=5, first_version=7)
+            .after({}, since=9, first_version=8)
+        )
+        assert told.after({}, since=20, first_version=9) is told
 
     def test_a_room_that_comes_back_is_live_again(self):
-        told = Connection().after({1: RoomConfig(1)}, since=5).after({}, since=9)
-        assert told.after({1: RoomConfig(2)}, since=20).rooms == {1: Told(RoomConfig(2))}
+        told = (
+            Connection()
+            .after({1: RoomConfig(1)}, since=5, first_version=7)
+            .after({}, since=9, first_version=8)
+        )
+        assert told.after({1: RoomConfig(2)}, since=20, first_version=9).rooms == {
+            1: Told(RoomConfig(2))
+        }
 
     @given(
         st.integers(0, 9),

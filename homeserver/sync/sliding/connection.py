@@ -26,15 +26,19 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """By room number."""
+    """By room number. Version 0 is that of everybody who was told nothing."""
 
     version: int = 0
     rooms: Mapping[int, Told] = field(default_factory=dict)
 
-    def after(self, wanted: Mapping[int, RoomConfig], *, since: int) -> "Connection":
+    def after(
+        self, wanted: Mapping[int, RoomConfig], *, since: int, first_version: int
+    ) -> "Connection":
         """The state when an answer has told all that is wanted.
 
         since: position in the stream of events up to which live rooms were told before.
+        first_version: of the state after none, so that connections that have the same name one
+        after the other have no version in common.
         """
         rooms = {
             nid: told if told.upto is not None else replace(told, upto=since)
@@ -42,7 +46,9 @@ class Connection:
             if nid not in wanted
         }
         rooms |= {nid: Told(config) for nid, config in wanted.items()}
-        return self if rooms == self.rooms else Connection(self.version + 1, rooms)
+        if rooms == self.rooms:
+            return self
+        return Connection(self.version + 1 if self.version else first_version, rooms)
 
 
 def to_json(connection: Connection) -> dict[str, Any]:

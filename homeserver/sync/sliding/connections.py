@@ -51,8 +51,10 @@ class Connections:
         Raises UnknownPosition, Unavailable.
         """
         if pos is None:
-            return await self._new(by, conn_id), None
+            return Connection(), None
         token, version = _parsed(pos)
+        if not version:
+            return Connection(), token
         key = by.session_nid, conn_id
         known = self._known.get(key, {}).get(version)
         connection = known or await self._load(key, version)
@@ -98,12 +100,6 @@ class Connections:
             async with self._database.transaction() as db:
                 if await sliding_connections.delete_unused(db, before_ms, _SWEEP) < _SWEEP:
                     return
-
-    async def _new(self, by: Requester, conn_id: str) -> Connection:
-        """Its versions go on from those of the one that had its name: no position means two."""
-        async with self._database.connection() as db:
-            newest = await sliding_connections.newest_version(db, by.session_nid, conn_id)
-        return Connection(version=newest)
 
     async def _load(self, key: _Key, version: int) -> Connection:
         async with self._database.connection() as db:

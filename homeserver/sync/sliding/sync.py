@@ -82,7 +82,9 @@ class SlidingSync:
 
     def _told_then(self, turn: _Turn, inputs: SlidingInputs) -> Connection:
         since = 0 if turn.since is None else turn.since.events
-        return turn.told.after(build.wanted_configs(inputs), since=since)
+        return turn.told.after(
+            build.wanted_configs(inputs), since=since, first_version=self._clock.now_ms()
+        )
 
     async def _answer(self, turn: _Turn, inputs: SlidingInputs, after: Connection) -> SlidingAnswer:
         rooms = build.counted_rooms(inputs)
