@@ -419,7 +419,7 @@ async def who_share_rooms(
             WHERE (SELECT count(*) FROM (
                 SELECT FROM memberships c
                 WHERE c.room_nid = o.room_nid AND c.membership = 'join' LIMIT $3 + 1
-            ) some) <= $3
+            ) counted) <= $3
         )
         SELECT DISTINCT m.user_nid AS reader, t.user_nid AS who
         FROM small JOIN theirs t USING (room_nid)
