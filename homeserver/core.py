@@ -21,6 +21,7 @@ from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.delivery.departures import Departures
 from homeserver.delivery.follower import Follower
+from homeserver.delivery.profiles import Profiles
 from homeserver.delivery.retention import Retention
 from homeserver.delivery.search_index import search_index
 from homeserver.events.signing import SigningKey
@@ -100,6 +101,7 @@ class Delivery:
     """What follows from events and accounts. search_index: None where search is switched off."""
 
     departures: Departures
+    profiles: Profiles
     retention: Retention
     search_index: Follower | None
 
@@ -133,6 +135,7 @@ class Core:
         return (
             *(() if search_index is None else (search_index.run,)),
             self.delivery.departures.run,
+            self.delivery.profiles.run,
             self.delivery.retention.run,
             self.engine.committer.run,
             *self.notifications.background(),
@@ -189,6 +192,7 @@ def build_core(
         departures=Departures(
             database=database, rooms=streams.rooms, writer=engine.writer, bus=bus
         ),
+        profiles=Profiles(database=database, rooms=streams.rooms, writer=engine.writer, bus=bus),
         retention=Retention(
             database=database,
             bus=bus,

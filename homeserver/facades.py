@@ -39,6 +39,7 @@ from homeserver.views.directory import Directory
 from homeserver.views.live import Live as LiveViews
 from homeserver.views.messages import Messages
 from homeserver.views.presence import Presence
+from homeserver.views.profiles import Profiles
 from homeserver.views.rooms import Rooms
 from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
@@ -223,6 +224,7 @@ def _matrix_services(
             clock=clock, timeout_s=config.appservices.ping_timeout_seconds
         ),
         directory=Directory(database=database, rooms=core.streams.rooms),
+        profiles=Profiles(database=database),
         account_data_views=AccountData(database=database, rooms=core.streams.rooms),
         presence_views=native.presence,
         room_views=room_views,

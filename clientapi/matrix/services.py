@@ -36,6 +36,7 @@ from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
 from homeserver.views.directory import Directory
 from homeserver.views.presence import Presence as PresenceViews
+from homeserver.views.profiles import Profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,7 @@ class MatrixServices:
     appservice_ping: AppservicePing
 
     directory: Directory
+    profiles: Profiles
     account_data_views: AccountDataViews
     presence_views: PresenceViews
     room_views: RoomViews

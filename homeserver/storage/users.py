@@ -82,7 +82,7 @@ async def create(db: Connection, user_id: UserID, display_name: str) -> UserReco
 async def set_profile(
     db: Connection, user_nid: int, *, display_name: str | None, avatar_url: str | None
 ) -> None:
-    """Both as they shall be; None means none."""
+    """Both as they shall be; None means none. The user's rooms are to show it."""
     user_id = await db.fetchval(
         "UPDATE users SET display_name = $2, avatar_url = $3 WHERE user_nid = $1 RETURNING user_id",
         user_nid,
@@ -91,6 +91,11 @@ async def set_profile(
     )
     if user_id is not None:
         await _replace_words(db, user_nid, words_of(localpart_of(user_id), display_name or ""))
+        await db.execute(
+            "INSERT INTO profile_changes (user_nid) VALUES ($1)"
+            " ON CONFLICT (user_nid) DO UPDATE SET serial = profile_changes.serial + 1",
+            user_nid,
+        )
 
 
 def words_of(*texts: str) -> frozenset[str]:

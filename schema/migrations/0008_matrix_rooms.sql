@@ -31,9 +31,8 @@ CREATE TABLE appservice_rooms (
 );
 CREATE INDEX appservice_rooms_room ON appservice_rooms (room_nid);
 
--- Users whose rooms do not show their present name and picture yet. changed_at: of the last change
--- of the profile, in milliseconds.
+-- Users whose rooms do not show their present name and picture yet. serial: grows with each change.
 CREATE TABLE profile_changes (
-    user_nid    bigint PRIMARY KEY REFERENCES users ON DELETE CASCADE,
-    changed_at  bigint NOT NULL
+    user_nid  bigint PRIMARY KEY REFERENCES users ON DELETE CASCADE,
+    serial    bigint NOT NULL DEFAULT 1
 );
