@@ -32,7 +32,6 @@ from homeserver.metrics import Metrics
 from homeserver.room_views import RoomViews, build_room_views
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
-from homeserver.sync.counts import NoCounts
 from homeserver.syncing import Syncing, build_syncing
 from homeserver.views.account_data import AccountData
 from homeserver.views.directory import Directory
@@ -108,7 +107,7 @@ def build_facades(
         bus=bus,
         clock=clock,
         client_events=room_views.client_events,
-        counts=NoCounts(),
+        counts=core.notifications.counts,
         boot=token_hex(_BOOT_BYTES),
     )
     syncing.start()

@@ -6,9 +6,12 @@ Source: C-S API v1.19 "Syncing", `sync.yaml`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from homeserver.client_event import stripped_event
 from homeserver.identifiers import UserID
 from homeserver.presence_content import presence_content
+from homeserver.push_rules.ruleset import PUSH_RULES, Ruleset
 from homeserver.receipt_content import receipt_contents
 from homeserver.requester import Requester
 from homeserver.storage.account_data import GLOBAL, AccountDataRow
@@ -104,12 +107,23 @@ class _Builder:
             stripped = [stripped_event(each.event) for each in events]
             section = result.invite if own.membership == "invite" else result.knock
             section[own.room_id] = stripped_json(_STRANGERS[own.membership], stripped)
-        result.account_data = global_account_data(of_rooms.get(GLOBAL, ()), wanted)
+        mine = of_rooms.get(GLOBAL, [])
+        if self.request.since is None:
+            mine = self._with_push_rules(mine)
+        result.account_data = global_account_data(mine, wanted)
         result.presence = [
             presence_json(user_id, presence_content(state, now_ms=self.now_ms))
             for user_id, state in inputs.presence
         ]
         return result
+
+    def _with_push_rules(self, rows: Sequence[AccountDataRow]) -> list[AccountDataRow]:
+        """Who has never changed a rule has rules all the same."""
+        kept = next((row for row in rows if row.type == PUSH_RULES), None)
+        rules = Ruleset.of(None if kept is None else orjson.loads(kept.content))
+        content = orjson.dumps(rules.as_json(self.by.user_id))
+        shown = AccountDataRow(0, self.by.user_nid, GLOBAL, PUSH_RULES, content)
+        return [*(row for row in rows if row is not kept), shown]
 
     def _joined(self, room_nid: int, account_data: Sequence[AccountDataRow]) -> RoomPart:
         own, room = self.inputs.joined[room_nid], self.inputs.rooms.get(room_nid)

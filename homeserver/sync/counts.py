@@ -28,15 +28,3 @@ class NotificationCounts(Protocol):
     async def of_rooms(
         self, user_nid: int, room_nids: Collection[int]
     ) -> Mapping[int, RoomCounts]: ...
-
-
-class NoCounts:
-    """Where nothing is counted, nothing is told of it."""
-
-    def peek(self, _user_nid: int, _room_nid: int) -> RoomCounts | None:
-        return None
-
-    async def of_rooms(
-        self, _user_nid: int, _room_nids: Collection[int]
-    ) -> Mapping[int, RoomCounts]:
-        return {}

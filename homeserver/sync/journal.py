@@ -316,16 +316,15 @@ class Journal:
                 found = await sync_reads.who_share_rooms(
                     db, changed, readers, max_members=self._max_presence_members
                 )
-        for user_nid in changed & readers:
-            found.setdefault(user_nid, set()).add(user_nid)
         checked = self.now
         self.told_presence = upto
         for reader_nid, people in found.items():
             roster = self._rosters.peek(reader_nid)
             if roster is not None:
-                for user_nid in people:
+                # "The updates to the presence status of other users."
+                for user_nid in people - {reader_nid}:
                     roster.hear_of(user_nid, upto)
-                roster.wake(checked)
+                    roster.wake(checked)
 
     def _wake(self, user_nids: set[int], checked: SyncToken) -> None:
         for user_nid in user_nids:

@@ -356,10 +356,18 @@ class _Reading:
     async def _relations(self) -> None:
         """C-S API v1.19 "Aggregations of child events": in timelines that are limited."""
         limited = [room for room in self.inputs.rooms.values() if room.limited]
-        bodies = [self.inputs.bodies[row.event_nid] for room in limited for row in room.kept]
-        readables = {room.visit.room_nid: room.visit.readable for room in limited}
+        bodies = [
+            body
+            for room in limited
+            for row in room.kept
+            if (body := self.inputs.bodies.get(row.event_nid)) is not None
+        ]
         self.inputs.relations = await related(
-            self.db, self.sources.client_events, self.who.by, bodies, readables
+            self.db,
+            self.sources.client_events,
+            self.who.by,
+            bodies,
+            {room.visit.room_nid: room.visit.readable for room in limited},
         )
 
     async def _strangers(self, own: Sequence[OwnRoom]) -> None:
@@ -436,8 +444,8 @@ class _Reading:
         shared = await sync_reads.who_share_rooms(
             self.db, who, [by.user_nid], max_members=sources.max_presence_members
         )
-        seen = (shared.get(by.user_nid, set()) | {by.user_nid}) & who
-        people = await sync_reads.user_ids(self.db, seen)
+        others = shared.get(by.user_nid, set()) - {by.user_nid}
+        people = await sync_reads.user_ids(self.db, others) if others else {}
         for user_nid, user_id in people.items():
             if self.wanted.presence.allows("m.presence", user_id, has_url=False):
                 self.inputs.presence.append((user_id, sources.presence.state(user_nid)))

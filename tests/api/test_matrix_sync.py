@@ -90,6 +90,11 @@ async def room_of(creator: MatrixUser, *others: MatrixUser, **body: Any) -> str:
     return room
 
 
+async def renames(user: MatrixUser, room: str, name: str) -> None:
+    content = {"membership": "join", "displayname": name}
+    await user.sets(room, "m.room.member", content, state_key=user.user_id)
+
+
 class TestTokens:
     """C-S API v1.19 "Syncing": `next_batch` and `since`."""
 
@@ -615,7 +620,7 @@ class TestIgnoredUsers:
         client = await client_of(alice)
         await self.ignores(alice, bob)
         await client.syncs()
-        await bob.put(f"v3/profile/{q(bob.user_id)}/displayname", {"displayname": "Bobby"})
+        await renames(bob, room, "Bobby")
         part = await client.room(room)
         assert part["timeline"]["events"][-1]["content"]["displayname"] == "Bobby"
 
@@ -900,9 +905,7 @@ class TestLazyMembers:
     async def test_a_gap_brings_all_members_who_changed(self, server):
         alice, bob, charlie, room = await self.crowd(server)
         client = await client_of(bob, filter=self.WANTED)
-        await charlie.put(
-            f"v3/profile/{q(charlie.user_id)}/displayname", {"displayname": "Charles"}
-        )
+        await renames(charlie, room, "Charles")
         for text in "one", "two", "three":
             await alice.says(room, text)
         part = await client.room(room)

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from secrets import token_hex
 
 from homeserver.config import Config
-from homeserver.sync.counts import NoCounts
 from homeserver.syncing import Syncing, build_syncing
 from homeserver.views.client_events import ClientEvents
 from tests.support.server import Server
@@ -27,7 +26,7 @@ async def syncing_of(server: Server, config: Config | None = None) -> AsyncItera
         bus=server.bus,
         clock=server.clock,
         client_events=ClientEvents(ignored=streams.ignored_users, clock=server.clock),
-        counts=NoCounts(),
+        counts=server.core.notifications.counts,
         boot=token_hex(5),
     )
     syncing.start()
