@@ -120,15 +120,16 @@ class _Track:
 class Reader:
     """Somebody who reads a room.
 
-    mark: how far he has read all of it; before his first receipt, where he came in. marks: how far
-    he has read the threads of which that is known. muted: messages are silent if nothing is
-    special about them. hidden: messages after the mark that he may not see, in order.
+    mark: how far he has read all of it; before his first receipt (not has_receipt), where he came
+    in. marks: how far he has read the threads of which that is known. muted: messages are silent if
+    nothing is special about them. hidden: messages after the mark that he may not see, in order.
     """
 
     __slots__ = (
         "by_track",
         "counts",
         "differences",
+        "has_receipt",
         "hidden",
         "mark",
         "marks",
@@ -144,6 +145,7 @@ class Reader:
         user_nid: int,
         user_id: str,
         mark: int,
+        has_receipt: bool,
         marks: Mapping[str, int],
         muted: bool,
         differences: Iterable[Difference] = (),
@@ -152,6 +154,7 @@ class Reader:
         self.user_nid = user_nid
         self.user_id = user_id
         self.mark = mark
+        self.has_receipt = has_receipt
         self.marks = dict(marks) if marks else None
         self.muted = muted
         self.differences = {each.position: each for each in differences} or None
@@ -160,15 +163,21 @@ class Reader:
         self.by_track: dict[str, Counted] = {}
         self.counts = NOTHING_UNREAD
 
-    def read(self, thread: str, position: int) -> None:
-        """thread: "" for all of the room."""
+    def read(self, thread: str, position: int) -> bool:
+        """thread: "" for all of the room. False: he read only what was there before he came, which
+        opens what is after that, and must be looked up.
+        """
         if not thread:
+            if position < self.mark and not self.has_receipt:
+                return False
+            self.has_receipt = True
             self.mark = max(self.mark, position)
         else:
             marks = self.marks = self.marks or {}
             marks[thread] = max(marks.get(thread, position), position)
         self._forget_what_is_read()
         self.seen = -1
+        return True
 
     def mute(self, *, muted: bool) -> None:
         self.muted = muted
@@ -283,8 +292,9 @@ class RoomCounters:
             reader.seen = -1
 
     def _count(self, reader: Reader) -> None:
+        to_count = self._to_count(reader)
         by_track = reader.by_track
-        for thread in self._to_count(reader):
+        for thread in to_count:
             counted = self._counted(reader, thread)
             if counted == _NOTHING:
                 by_track.pop(thread, None)

@@ -106,7 +106,9 @@ class NotificationCounts:
                 while True:
                     known = await self._from_database(person, room_nids)
                     if self._can_continue(known):
-                        return self._take(person, program, known)
+                        found = self._take(person, program, known)
+                        if found is not None:
+                            return found
                     await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
             raise Unavailable("The server is catching up; please try again.") from None
@@ -142,7 +144,10 @@ class NotificationCounts:
         counters = self._rooms.get(room.room_nid)
         return room.entries is not None or (counters is not None and counters.floor <= room.mark)
 
-    def _take(self, person: Person, program: Program, known: UnreadRooms) -> dict[int, RoomCounts]:
+    def _take(
+        self, person: Person, program: Program, known: UnreadRooms
+    ) -> dict[int, RoomCounts] | None:
+        """None: what was read since opens what is not known."""
         recent: dict[int, list[Committed]] = {}
         for committed in self._events.since(known.standing.events) or ():
             recent.setdefault(committed.room.room_nid, []).append(committed)
@@ -158,9 +163,12 @@ class NotificationCounts:
             if any(_ends_stay(committed, person.user_id) for committed in news):
                 continue
             reader = self._reader(person, program, room, known)
-            for row in reads:
-                if row.room_nid == room.room_nid:
-                    reader.read(row.thread, row.event_position)
+            if not all(
+                reader.read(row.thread, row.event_position)
+                for row in reads
+                if row.room_nid == room.room_nid
+            ):
+                return None
             self._admit(room.room_nid, counters, reader)
             found[room.room_nid] = counters.counts(reader)
         self._evict()
@@ -205,6 +213,7 @@ class NotificationCounts:
             user_nid=person.user_nid,
             user_id=person.user_id,
             mark=room.mark,
+            has_receipt=room.has_receipt,
             marks=room.marks,
             muted=program.mutes(room.room_id),
             differences=[each for each in differences if each.position not in removed],
@@ -221,6 +230,10 @@ class NotificationCounts:
             room_nid, counters = self._rooms.popitem(last=False)
             for user_nid in counters.readers:
                 self._leaves(user_nid, room_nid)
+
+    def _forget(self, user_nid: int, room_nid: int) -> None:
+        del self._rooms[room_nid].readers[user_nid]
+        self._leaves(user_nid, room_nid)
 
     def _leaves(self, user_nid: int, room_nid: int) -> None:
         self._readers -= 1
@@ -244,15 +257,14 @@ class NotificationCounts:
             concerned = list(counters.readers.values())
         for reader in concerned:
             if _ends_stay(committed, reader.user_id):
-                del counters.readers[reader.user_nid]
-                self._leaves(reader.user_nid, room_nid)
+                self._forget(reader.user_nid, room_nid)
 
     def _read(self, batch: Sequence[ReadRow]) -> None:
         for row in batch:
             counters = self._rooms.get(row.room_nid)
             reader = None if counters is None else counters.readers.get(row.reader_nid)
-            if reader is not None:
-                reader.read(row.thread, row.event_position)
+            if reader is not None and not reader.read(row.thread, row.event_position):
+                self._forget(row.reader_nid, row.room_nid)
 
     def _rules_changed(self, batch: Sequence[AccountDataRow]) -> None:
         for row in batch:

@@ -26,13 +26,15 @@ _EVERYTHING = -MAX_POSITION
 class UnreadRoom:
     """A room that somebody is in, with what may count there.
 
-    mark: how far he has read all of it; marks: and each thread. entries: what is after `floor`, or
+    mark: how far he has read all of it, by a receipt or because he came then; marks: and each
+    thread. entries: what is after `floor`, or
     None where that was not asked for; `hidden`: of those, what he may not see.
     """
 
     room_nid: int
     room_id: RoomID
     mark: int
+    has_receipt: bool
     marks: Mapping[str, int]
     floor: int
     entries: Sequence[Entry] | None
@@ -124,6 +126,7 @@ def _room(
         room_nid=room_nid,
         room_id=room_id,
         mark=base,
+        has_receipt="" in marks,
         marks={thread: position for thread, position in marks.items() if thread},
         floor=floor,
         entries=None if messages is None else _entries(messages, exceptions),
