@@ -10,7 +10,7 @@ from typing import Any
 
 from homeserver.events.event import Event
 from homeserver.events.stored import LocalFacts
-from homeserver.identifiers import EventID
+from homeserver.identifiers import EventID, RoomID
 
 JsonObject = dict[str, Any]
 
@@ -62,6 +62,22 @@ def client_event(
     return rendered
 
 
+def plain_message(
+    pdu: Mapping[str, Any], *, event_id: EventID, room_id: RoomID, now_ms: int
+) -> JsonObject:
+    """A message event that is no redaction, from its stored form: the same as `client_event`."""
+    sent_at: int = pdu["origin_server_ts"]
+    return {
+        "content": pdu["content"],
+        "event_id": event_id,
+        "origin_server_ts": sent_at,
+        "sender": pdu["sender"],
+        "type": pdu["type"],
+        "unsigned": {"age": now_ms - sent_at},
+        "room_id": room_id,
+    }
+
+
 def stripped_event(event: Event) -> JsonObject:
     """A state event for somebody who is not in the room."""
     return {
@@ -79,7 +95,12 @@ def transaction_id(facts: LocalFacts, session_nid: int | None) -> str | None:
     """
     if facts.txn_id is None or session_nid is None or facts.session_nid != session_nid:
         return None
-    scope, _, own = facts.txn_id.partition(":")
+    return without_scope(facts.txn_id)
+
+
+def without_scope(txn_id: str) -> str | None:
+    """Of a stored transaction ID, what the client chose; None if that was a native client."""
+    scope, _, own = txn_id.partition(":")
     return None if scope == _NATIVE_SCOPE else own
 
 

@@ -9,10 +9,20 @@ from collections.abc import Collection, Sequence
 from homeserver.event_filter import EventFilter, like_pattern
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import UserID
-from homeserver.storage.aggregations import SEEN, Sight, sight_columns
+from homeserver.storage.aggregations import (
+    EDIT,
+    REFERENCE,
+    SEEN,
+    THREAD,
+    Sight,
+    sight_columns,
+)
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 from homeserver.storage.timeline import Span, span_columns
+
+PageRow = tuple[StoredEvent, bool]
+"""An event, and whether something hangs on it that is aggregated, whoever may see it."""
 
 LOOKED_THROUGH = 20_000
 """Events that one page with a filter looks through at most."""
@@ -44,7 +54,10 @@ _PASSES = f"""
 
 def _page(order: str, passes: str) -> str:
     return f"""
-        SELECT {COLUMNS}
+        SELECT {COLUMNS}, EXISTS (
+            SELECT FROM relations c
+            WHERE c.parent_uuid = e.uuid AND c.rel_type IN ('{EDIT}', '{THREAD}', '{REFERENCE}')
+        ) AS is_parent
         FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
             AS s (room_nid, after, upto, since, until)
         CROSS JOIN LATERAL (
@@ -93,12 +106,12 @@ async def page(
     upto: int,
     forwards: bool,
     limit: int,
-) -> list[StoredEvent]:
+) -> list[PageRow]:
     """Events of the spans with after < position <= upto: the first `limit` of them forwards, or
     the last backwards, in that order."""
     statement = _FORWARDS if forwards else _BACKWARDS
     rows = await db.fetch(statement, *span_columns(spans), after, upto, limit)
-    return [stored_event(row) for row in rows]
+    return [(stored_event(row), row["is_parent"]) for row in rows]
 
 
 async def filtered_page(
@@ -111,7 +124,7 @@ async def filtered_page(
     limit: int,
     only: EventFilter,
     ignored: Collection[UserID],
-) -> list[StoredEvent]:
+) -> list[PageRow]:
     """The same, of those that a filter lets through; whether `contains_url` is right, `matches`
     must be asked. ignored: whose messages are left out, but not their state events.
     """
@@ -131,7 +144,7 @@ async def filtered_page(
         None if only.related_by_rel_types is None else list(only.related_by_rel_types),
         None if only.related_by_senders is None else list(only.related_by_senders),
     )
-    return [stored_event(row) for row in rows]
+    return [(stored_event(row), row["is_parent"]) for row in rows]
 
 
 async def at_positions(

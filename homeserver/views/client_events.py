@@ -45,6 +45,10 @@ class _Beside:
     threads: Mapping[UUID, ThreadRow] = field(default_factory=dict)
     references: Mapping[UUID, Sequence[EventID]] = field(default_factory=dict)
 
+    @property
+    def has_bundles(self) -> bool:
+        return bool(self.edits or self.threads or self.references)
+
 
 class ClientEvents:
     """Renders events for one reader, who may see them: that is the caller's to check."""
@@ -62,18 +66,21 @@ class ClientEvents:
         bundled: bool = True,
         with_room_id: bool = True,
         rooms: Rooms | None = None,
+        parents: Collection[UUID] | None = None,
     ) -> list[JsonObject]:
         """In the order given. At most eight queries, usually one or two, however many events.
 
-        bundled: with `m.relations`. rooms: as the reader sees them, if that is known already.
+        bundled: with `m.relations`. rooms: as the reader sees them, if that is known already;
+        parents: on which events something hangs, likewise.
         """
         if not found:
             return []
         nids = {stored.facts.room_nid for stored in found}
         known = rooms if rooms is not None else await history.of_all(db, by.user_id, nids)
         beside = await _read_beside(db, found)
-        if bundled:
-            await self._read_bundles(db, by, found, known, beside)
+        if bundled and (parents is None or parents):
+            hung_on = found if parents is None else _among(found, parents)
+            await self._read_bundles(db, by, hung_on, known, beside)
         writer = _Writer(by, known, beside, self._clock.now_ms(), with_room_id=with_room_id)
         return [writer.whole(stored) for stored in found]
 
@@ -81,6 +88,10 @@ class ClientEvents:
         """State as it is, for anybody who may see it: with its age and nothing else beside it."""
         now_ms = self._clock.now_ms()
         return [client_event(stored.event, now_ms=now_ms) for stored in found]
+
+    def now_ms(self) -> int:
+        """What ages are counted to."""
+        return self._clock.now_ms()
 
     async def ignored_by(self, db: Connection, by: Requester) -> frozenset[UserID]:
         """Whom the reader ignores. One query, if that is not in memory."""
@@ -145,10 +156,11 @@ class _Writer:
     beside: _Beside
     now_ms: int
     with_room_id: bool = field(kw_only=True)
+    _memberships: dict[tuple[int, int | None], str | None] = field(default_factory=dict)
 
     def whole(self, stored: StoredEvent) -> JsonObject:
         unsigned = self._own(stored)
-        if bundle := self._bundle(stored):
+        if self.beside.has_bundles and (bundle := self._bundle(stored)):
             unsigned["m.relations"] = bundle
         return self._write(stored, unsigned)
 
@@ -160,27 +172,38 @@ class _Writer:
     def _own(self, stored: StoredEvent) -> JsonObject:
         """What the event itself comes with, without what hangs on it."""
         unsigned: JsonObject = {}
-        room = self.rooms[stored.facts.room_nid]
         txn_id = transaction_id(stored.facts, self.by.session_nid)
         if txn_id is not None:
             unsigned["transaction_id"] = txn_id
-        membership = room.membership_at(stored)
+        membership = self._membership(stored)
         if membership is not None:
             unsigned["membership"] = membership
-        if stored.event.is_state:
-            unsigned |= self._former(stored, room)
-        redaction = self.beside.redactions.get(stored.facts.redacted_by or 0)
-        if redaction is not None:
-            unsigned["redacted_because"] = self._write(redaction, {})
+        if stored.event.state_key is not None:
+            unsigned |= self._former(stored)
+        if stored.facts.redacted_by is not None:
+            redaction = self.beside.redactions.get(stored.facts.redacted_by)
+            if redaction is not None:
+                unsigned["redacted_because"] = self._write(redaction, {})
         return unsigned
 
-    def _former(self, stored: StoredEvent, room: ReadableRoom) -> JsonObject:
+    def _membership(self, stored: StoredEvent) -> str | None:
+        """Messages between two changes of the state share it."""
+        facts = stored.facts
+        room = self.rooms[facts.room_nid]
+        if stored.event.state_key is not None or facts.fork_nid is not None:
+            return room.membership_at(stored)
+        key = facts.room_nid, facts.state_version
+        if key not in self._memberships:
+            self._memberships[key] = room.membership_at(stored)
+        return self._memberships[key]
+
+    def _former(self, stored: StoredEvent) -> JsonObject:
         """`replaces_state` "regardless of history visibility", `prev_content` with regard to it."""
         former = self.beside.former.get(stored.facts.event_nid)
         if former is None:
             return {}
         told: JsonObject = {"replaces_state": former.event.event_id}
-        if room.shows(former):
+        if self.rooms[stored.facts.room_nid].shows(former):
             told["prev_content"] = former.event.content
         return told
 

@@ -72,8 +72,12 @@ class ReadableRoom:
             version = stored.facts.state_version
             if version is None or stored.facts.fork_nid is not None:
                 return None
-            own = _value_at(self.membership, version)
+            return self.membership_before(version)
         return own or "leave"
+
+    def membership_before(self, state_version: int) -> str:
+        """His membership in the state at a version."""
+        return _value_at(self.membership, state_version) or "leave"
 
     def shows(self, stored: StoredEvent) -> bool:
         """Whether he may see the event, which is on no fork; state that came with the room is
@@ -162,6 +166,8 @@ async def visible_only(
 ) -> list[StoredEvent]:
     """Those of the events that the reader may see. One query, if any stands on a fork."""
     forks = [nid for each in events if (nid := each.facts.fork_nid) is not None]
+    if not forks and room.is_all_visible:
+        return list(events)
     keys = VISIBILITY_KEY, (MEMBER_TYPE, room.reader)
     entries = await state_history.fork_entries(db, forks, keys) if forks else {}
     return [each for each in events if _may_see(room, each, entries)]

@@ -6,6 +6,7 @@ A place between two events is written as the position of the one before it.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from homeserver.client_event import JsonObject
 from homeserver.errors import NotFound
@@ -13,11 +14,13 @@ from homeserver.event_filter import ALL, EventFilter
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import EventID, RoomID, UserID, native_uuid
 from homeserver.requester import Requester
-from homeserver.storage import events, room_events, room_state_at
+from homeserver.storage import events, plain_events, room_events, room_state_at
 from homeserver.storage.database import Connection, Database
+from homeserver.storage.room_events import PageRow
 from homeserver.storage.timeline import MAX_POSITION
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
+from homeserver.views.plain_rows import is_plain, render_rows
 from homeserver.views.room_access import OpenRoom, RoomAccess
 
 DEFAULT_LIMIT = 10
@@ -82,10 +85,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Events in the order asked for. upto: the place up to which was looked, None: to the end."""
+    """Events in the order asked for. end: the place up to which was looked; None: to the end.
+
+    parents: on which of them something hangs.
+    """
 
     events: list[StoredEvent]
     end: int | None
+    parents: frozenset[UUID] = frozenset()
 
 
 class RoomPages:
@@ -101,16 +108,58 @@ class RoomPages:
         self._client_events = client_events
 
     async def page(self, by: Requester, room_id: RoomID, query: PageQuery) -> Page:
-        """At most MAX_LIMIT events. Usually three queries."""
+        """At most MAX_LIMIT events. Usually two queries, one after the other: the page itself is a
+        single one, and what hangs on it may be as it is a moment later.
+        """
         record = await self._access.find(room_id)
         ignored = await self._client_events.remember_ignored(by)
-        async with self._database.snapshot() as db:
+        async with self._database.connection() as db:
             room = await self._access.open(db, by, record)
+            if is_plain(room, query.only, ignored):
+                return await self._plain_page(db, by, room, query)
             found = await find_page(db, room, query, ignored)
             senders = await _senders(db, room, found.events, query.only)
-            shown = await self._render(db, by, room, found.events)
-            start = query.start if query.start is not None else _edge(found.events, query.forwards)
+            shown = await self._client_events.render(
+                db,
+                by,
+                found.events,
+                rooms={room.room_nid: room.readable},
+                parents=found.parents,
+            )
+            start = query.start
+            if start is None:
+                start = _edge([_place(each) for each in found.events], query.forwards)
         return Page(shown, self._client_events.plain(senders), start, found.end)
+
+    async def _plain_page(
+        self, db: Connection, by: Requester, room: OpenRoom, query: PageQuery
+    ) -> Page:
+        """The same where nothing is hidden and nothing is filtered."""
+        size = query.size
+        rows = await plain_events.page(
+            db,
+            room.room_nid,
+            by.session_nid,
+            after=query.after,
+            upto=query.upto,
+            forwards=query.forwards,
+            limit=size + 1,
+        )
+        page = rows[:size]
+        shown = await render_rows(db, by, room, page, self._client_events)
+        members: list[StoredEvent] = []
+        if query.only.lazy_load_members and page:
+            newest = page[-1 if query.forwards else 0]
+            senders = {event["sender"] for event in shown}
+            members = await room_state_at.members(
+                db, room.room_nid, newest.state_version, only=senders
+            )
+        start, end = query.start, None
+        if start is None:
+            start = _edge([row.position for row in page], query.forwards)
+        if len(rows) > size:
+            end = _end(page[-1].position, query.forwards)
+        return Page(shown, self._client_events.plain(members), start, end)
 
     async def context(
         self, by: Requester, room_id: RoomID, event_id: EventID, *, limit: int, only: EventFilter
@@ -125,7 +174,9 @@ class RoomPages:
             before, after = await _around(db, room, _place(event), size, only, ignored)
             last = _place(after[-1] if after else event)
             state = await _state(db, room, last, [event, *before, *after], only)
-            shown = await self._render(db, by, room, [event, *before, *after])
+            shown = await self._client_events.render(
+                db, by, [event, *before, *after], rooms={room.room_nid: room.readable}
+            )
         return Context(
             event=shown[0],
             before=shown[1 : len(before) + 1],
@@ -153,11 +204,6 @@ class RoomPages:
         nearest = min(fitting, key=lambda event: abs(event.origin_server_ts - ts))
         return nearest.event_id, nearest.origin_server_ts
 
-    async def _render(
-        self, db: Connection, by: Requester, room: OpenRoom, found: Sequence[StoredEvent]
-    ) -> list[JsonObject]:
-        return await self._client_events.render(db, by, found, rooms={room.room_nid: room.readable})
-
 
 async def find_page(
     db: Connection, room: OpenRoom, query: PageQuery, ignored: Collection[UserID]
@@ -170,10 +216,12 @@ async def find_page(
     rows = await _rows(db, room, query, ignored, horizon)
     size = query.size
     more = len(rows) > size
-    rows = rows[:size]
-    end = _end(rows[-1], query.forwards) if more else horizon
-    visible = await history.visible_only(db, room.readable, rows)
-    return Found([each for each in visible if only.matches(each.event)], end)
+    page = [stored for stored, _ in rows[:size]]
+    end = _end(_place(page[-1]), query.forwards) if more else horizon
+    visible = await history.visible_only(db, room.readable, page)
+    if not only.allows_all_of_room:
+        visible = [each for each in visible if only.matches(each.event)]
+    return Found(visible, end, frozenset(each.facts.uuid for each, parent in rows if parent))
 
 
 async def _rows(
@@ -182,7 +230,7 @@ async def _rows(
     query: PageQuery,
     ignored: Collection[UserID],
     horizon: int | None,
-) -> list[StoredEvent]:
+) -> list[PageRow]:
     """One event more than the page has, if there are so many; not all may be visible."""
     after, upto, forwards = query.after, query.upto, query.forwards
     if horizon is not None:
@@ -208,8 +256,8 @@ async def _rows(
 
 
 async def _with_changes(
-    db: Connection, room: OpenRoom, query: PageQuery, found: list[StoredEvent], places: range
-) -> list[StoredEvent]:
+    db: Connection, room: OpenRoom, query: PageQuery, found: list[PageRow], places: range
+) -> list[PageRow]:
     """And the events that set the reader's membership or the visibility.
 
     C-S API v1.19 "Room History Visibility": they may be seen by the state after them, too, so they
@@ -219,15 +267,18 @@ async def _with_changes(
         return found
     limit = query.size + 1
     if len(found) >= limit:
-        last = _place(found[-1])
+        last = _place(found[-1][0])
         places = range(places.start, last) if query.forwards else range(last, places.stop)
-    known = {_place(each) for each in found}
+    known = {_place(each) for each, _ in found}
     missing = [each for each in room.readable.changes if each in places and each not in known]
     if not missing:
         return found
     changes = await room_events.at_positions(db, room.room_nid, missing)
-    seen = [each for each in changes if query.only.matches(each.event) and _shows(room, each)]
-    return sorted([*found, *seen], key=_place, reverse=not query.forwards)[:limit]
+    seen = [
+        (each, False) for each in changes if query.only.matches(each.event) and _shows(room, each)
+    ]
+    rows = [*found, *seen]
+    return sorted(rows, key=lambda row: _place(row[0]), reverse=not query.forwards)[:limit]
 
 
 def _shows(room: OpenRoom, stored: StoredEvent) -> bool:
@@ -332,15 +383,15 @@ def _place(stored: StoredEvent) -> int:
     return stored.facts.position
 
 
-def _end(last: StoredEvent, forwards: bool) -> int:  # noqa: FBT001
-    return _place(last) if forwards else _place(last) - 1
+def _end(last: int, forwards: bool) -> int:  # noqa: FBT001
+    return last if forwards else last - 1
 
 
-def _edge(found: Sequence[StoredEvent], forwards: bool) -> int:  # noqa: FBT001
+def _edge(positions: Sequence[int], forwards: bool) -> int:  # noqa: FBT001
     """The place where a page began that came from the end of the room."""
-    if not found:
+    if not positions:
         return 0
-    return _place(found[0]) - 1 if forwards else _place(found[0])
+    return positions[0] - 1 if forwards else positions[0]
 
 
 def _fits(stored: StoredEvent, ts: int, *, forwards: bool) -> bool:
