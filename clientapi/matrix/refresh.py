@@ -19,7 +19,9 @@ class Refresh:
         self._tokens = tokens
 
     async def refresh(self, call: Call[NoQuery, RefreshBody]) -> Json:
-        return token_answer(await self._tokens.refresh(call.body.refresh_token))
+        """A client that missed the answer may ask again until it uses the new tokens."""
+        grant = await self._tokens.refresh(call.body.refresh_token, repeatable=True)
+        return token_answer(grant)
 
 
 def routes(services: MatrixServices) -> Iterator[Route]:

@@ -1,10 +1,11 @@
 """Sessions: opened by a log-in, kept alive by refresh tokens, ended by revoking them.
 
 A refresh token is a secret that its session keeps, the *family*, followed by one that changes with
-every use. Both stand in the database as hashes. The one before the newest stays good until the
-tokens that replaced it are used, and gives the same token again: a client may have missed the
-answer (C-S API v1.19 "Refreshing access tokens"). Any other of the family was used before, so two
-hold what one was given: the session ends (RFC 9700, 4.14.2).
+every use. Both stand in the database as hashes. A token of a family that is not the valid one was
+used before, so two hold what one was given: the session ends (RFC 9700, 4.14.2). Clients of the
+Matrix API may have missed the answer, so for them the one before the newest stays good until the
+tokens that replaced it are used, and gives the same token again (C-S API v1.19 "Refreshing access
+tokens").
 """
 
 import hmac
@@ -128,14 +129,18 @@ class Tokens:
         )
         return self._grant(owner, refresh_token, expires_at)
 
-    async def refresh(self, refresh_token: str) -> Grant:
-        """New tokens for old; the refresh token is spent as soon as they are used.
+    async def refresh(self, refresh_token: str, *, repeatable: bool = False) -> Grant:
+        """New tokens for old; the refresh token is spent.
+
+        repeatable: it is spent only when the new tokens are used.
         Raises NotAuthenticated, and ends the session when the token was spent before;
         AccountLocked.
         """
         token = _decoded(refresh_token)
         fresh = token[:_FAMILY_BYTES] + self._successor(token)
-        owner, was_spent = await self._database.retrying(lambda db: self._renew(db, token, fresh))
+        owner, was_spent = await self._database.retrying(
+            lambda db: self._renew(db, token, fresh, repeatable=repeatable)
+        )
         if was_spent:
             self._announce_revoked([owner.session_uuid])
             raise NotAuthenticated(
@@ -225,7 +230,9 @@ class Tokens:
         """The same for the same token, so that a client can ask again."""
         return hmac.digest(self._refresh_key, token, "sha256")
 
-    async def _renew(self, db: Connection, token: bytes, fresh: bytes) -> tuple[SessionOwner, bool]:
+    async def _renew(
+        self, db: Connection, token: bytes, fresh: bytes, *, repeatable: bool
+    ) -> tuple[SessionOwner, bool]:
         """The session, and whether the token was spent; the session is then gone."""
         now_ms = self._clock.now_ms()
         owner = await sessions.owner_by_refresh_family(db, _hash(token[:_FAMILY_BYTES]), now_ms)
@@ -233,7 +240,7 @@ class Tokens:
             raise NotAuthenticated("The refresh token is not valid (any more): log in again.")
         if owner.is_locked:
             raise AccountLocked("This account has been locked.")
-        if owner.previous_refresh_hash == _hash(token):
+        if repeatable and owner.previous_refresh_hash == _hash(token):
             return owner, False
         if owner.refresh_hash != _hash(token):
             await sessions.delete(db, owner.user_nid, owner.session_uuid)

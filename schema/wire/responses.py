@@ -12,7 +12,7 @@ class Tokens(Answer):
     token: str
     """Goes into `Authorization: Bearer`."""
     refresh_token: str
-    """For POST /api/auth/refresh, until the tokens that it gives are used."""
+    """Works once, for POST /api/auth/refresh."""
     expires_in: int
     """Seconds until the access token ends."""
     session_id: UUID

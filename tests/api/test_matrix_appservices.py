@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from homeserver.application_services import load_application_services
-from homeserver.config import AppservicesConfig, ConfigError
+from homeserver.config import AppservicesConfig, ConfigError, RateLimitsConfig
 from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
@@ -177,6 +177,36 @@ class TestIdentityAssertion:
     async def test_it_cannot_manage_the_account(self, service):
         refusal = await service.is_refused("POST", "v3/account/deactivate", {}, status=403)
         assert refusal == "M_FORBIDDEN"
+
+
+class TestRateLimits:
+    """`rate_limited`."""
+
+    async def asks_often(self, database, path: Path) -> list[int]:
+        """The statuses of ten requests as a user of the application service."""
+        limits = RateLimitsConfig(requests_per_second=0.01, requests_burst=3)
+        config = config_with(path).model_copy(update={"rate_limits": limits})
+        async with matrix_server(database, config=config) as server:
+            service = MatrixUser(server.client, AS_TOKEN)
+            await makes_ghost(service, inhibit_login=True)
+            return [
+                (
+                    await service.request(
+                        "GET",
+                        "v3/account/whoami",
+                        query={"user_id": "@_irc_alice:example.org"},
+                    )
+                )[0]
+                for _ in range(10)
+            ]
+
+    async def test_its_users_are_limited_where_it_says_so(self, database, tmp_path):
+        path = registration_file(tmp_path, rate_limited=True)
+        assert 429 in await self.asks_often(database, path)
+
+    async def test_and_not_where_it_does_not(self, database, tmp_path):
+        path = registration_file(tmp_path, rate_limited=False)
+        assert set(await self.asks_often(database, path)) == {200}
 
 
 class TestDevices:
