@@ -32,6 +32,8 @@ class Client(ABC):
         self.localpart = f"{name}-{tag}{number}"
         self.name = f"{name.capitalize()} {tag}{number}"
         self.user_id = ""
+        self.complaints: list[str] = []
+        """What the client could not read or do, by itself."""
         self._bell = asyncio.Event()
 
     def rings(self) -> None:
@@ -53,6 +55,7 @@ class Client(ABC):
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while True:
+                    assert not self.complaints, self.complaints
                     bell = self._bell
                     seen = await getattr(self, look)(*arguments)
                     if suffices(seen):

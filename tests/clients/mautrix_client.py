@@ -1,6 +1,7 @@
 """mautrix as a client: its typed events, its store of the state, its own loop."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from mautrix.api import HTTPAPI, Method, Path
@@ -17,14 +18,14 @@ _WAIT_MS = 30_000
 
 
 class _Complaints(logging.Handler):
-    """What the library says that it could not read or do."""
+    """Takes what the library says that it could not read or do."""
 
-    def __init__(self, complaints: list[str]) -> None:
+    def __init__(self, take: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._complaints = complaints
+        self._take = take
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._complaints.append(record.getMessage())
+        self._take(record.getMessage())
 
 
 class MautrixClient(ScreenClient):
@@ -33,7 +34,8 @@ class MautrixClient(ScreenClient):
     def __init__(self, *, url: str, name: str, tag: str) -> None:
         super().__init__(url=url, name=name, tag=tag)
         log = logging.getLogger(f"mautrix.{self.localpart}")
-        log.addHandler(_Complaints(self.misunderstood))
+        log.addHandler(_Complaints(self._complains))
+        self._has_begun = False
         self.store = MemoryStateStore()
         self.mautrix = Mautrix(base_url=url, state_store=self.store, log=log)
 
@@ -60,14 +62,16 @@ class MautrixClient(ScreenClient):
         self.mautrix.add_event_handler(EventType.ALL, self._hears, wait_sync=True)
         synced = InternalEventType.SYNC_SUCCESSFUL
         self.mautrix.add_event_handler(synced, self._has_synced, wait_sync=True)
-        bell = self._bell
         self.mautrix.start(None)
-        await bell.wait()
+        await self._looks(bool, "has_synced")
+
+    async def has_synced(self) -> bool:
+        return self._has_begun
 
     async def closes(self) -> None:
         self.mautrix.stop()
         await self.api.session.close()
-        assert not self.misunderstood, self.misunderstood
+        assert not self.complaints, self.complaints
 
     # Rooms
 
@@ -126,6 +130,10 @@ class MautrixClient(ScreenClient):
 
     # What comes
 
+    def _complains(self, complaint: str) -> None:
+        self.complaints.append(complaint)
+        self.rings()
+
     def _is(self, user_id: str) -> None:
         self.user_id = user_id
         self.mautrix.mxid = user_id
@@ -152,6 +160,7 @@ class MautrixClient(ScreenClient):
 
     async def _has_synced(self, event: dict[str, Any]) -> None:
         """The library has no models of presence and counts."""
+        self._has_begun = True
         answer = event["data"]
         for each in answer.get("presence", {}).get("events", []):
             self.statuses[each["sender"]] = each["content"]["presence"]

@@ -23,7 +23,8 @@ class _Room:
         self.outline = outline
         self.messages: dict[str, Frame] = {}
         self.read: dict[str, str] = {}
-        self.writing: set[str] = set()
+        self.writing: dict[str, str] = {}
+        """Names of those who write, by ID."""
 
     def find(self, text: str) -> Frame:
         return next(each for each in self.messages.values() if each["content"] == text)
@@ -49,7 +50,6 @@ class NativeClient(Client):
         self._invitations: dict[str, Frame] = {}
         self._names: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
-        self._misunderstood: list[str] = []
 
     async def asks(self, method: str, path: str, body: Any = None, **query: str) -> Any:
         """The body of the answer. Raises AssertionError for a refusal."""
@@ -96,7 +96,7 @@ class NativeClient(Client):
             await self._socket.close()
             await self._reader
         await self._http.close()
-        assert not self._misunderstood, self._misunderstood
+        assert not self.complaints, self.complaints
 
     # Rooms
 
@@ -204,7 +204,7 @@ class NativeClient(Client):
         return self._room(room).has_read(await self._user(person), text)
 
     async def writing(self, room: str) -> list[str]:
-        return sorted(self._room(room).writing)
+        return sorted(self._room(room).writing.values())
 
     async def unread(self, room: str) -> int:
         found = await self.asks("GET", "/rooms")
@@ -245,12 +245,12 @@ class NativeClient(Client):
         except ConnectionClosed:
             pass
         except AssertionError as failure:
-            self._misunderstood.append(str(failure))
+            self.complaints.append(str(failure))
 
     def _hears(self, frame: Frame) -> None:
         match frame["type"]:
             case "error":
-                self._misunderstood.append(str(frame))
+                self.complaints.append(str(frame))
             case "room.joined" | "room.updated":
                 self._hears_of_room(frame["room"])
             case "room.invited":
@@ -266,10 +266,9 @@ class NativeClient(Client):
             case "message.read":
                 self._rooms[frame["room_id"]].read[frame["user_id"]] = frame["message_id"]
             case "typing":
-                self._rooms[frame["room_id"]].writing.add(frame["user_name"])
+                self._rooms[frame["room_id"]].writing[frame["user_id"]] = frame["user_name"]
             case "typing.stopped":
-                name = next(n for n, each in self._names.items() if each == frame["user_id"])
-                self._rooms[frame["room_id"]].writing.discard(name)
+                self._rooms[frame["room_id"]].writing.pop(frame["user_id"], None)
 
     def _hears_of_room(self, outline: Frame) -> None:
         known = self._rooms.setdefault(outline["id"], _Room(outline))

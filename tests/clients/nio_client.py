@@ -21,6 +21,7 @@ class NioClient(ScreenClient):
         super().__init__(url=url, name=name, tag=tag)
         self.nio = self._new()
         self._loop: asyncio.Task[None] | None = None
+        self._has_begun = False
 
     async def registers(self) -> None:
         _done(await self.nio.register(self.localpart, PASSWORD))
@@ -43,14 +44,17 @@ class NioClient(ScreenClient):
         self._loop = asyncio.create_task(
             self.nio.sync_forever(timeout=_WAIT_MS, set_presence="online")
         )
-        await self.nio.synced.wait()
+        await self._looks(bool, "has_synced")
+
+    async def has_synced(self) -> bool:
+        return self._has_begun
 
     async def closes(self) -> None:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
         await self.nio.close()
-        assert not self.misunderstood, self.misunderstood
+        assert not self.complaints, self.complaints
 
     # Rooms
 
@@ -130,7 +134,7 @@ class NioClient(ScreenClient):
 
     async def _hears(self, room: nio.MatrixRoom, event: nio.Event) -> None:
         if isinstance(event, _BAD):
-            self.misunderstood.append(f"{event.source}")
+            self.complaints.append(f"{event.source}")
         self.takes(room.room_id, event.source)
 
     async def _is_invited(self, room: nio.MatrixInvitedRoom, event: nio.InviteEvent) -> None:
@@ -152,11 +156,14 @@ class NioClient(ScreenClient):
     async def _has_synced(self, response: nio.SyncResponse) -> None:
         for room_id in response.rooms.leave:
             self.is_out(room_id)
-        # Callbacks of events are before those of responses; rooms follow both.
-        asyncio.get_running_loop().call_soon(self.rings)
+        self._has_begun = True
+        self.rings()
 
     async def _has_failed(self, response: nio.ErrorResponse) -> None:
-        self.misunderstood.append(str(response))
+        """The library would ask again at once, for ever."""
+        self.complaints.append(str(response))
+        self.nio.stop_sync_forever()
+        self.rings()
 
 
 def _done(response: R) -> R:

@@ -18,8 +18,6 @@ class ScreenClient(Client):
         self.invited: dict[str, str] = {}
         """Names of the rooms that the person is invited to."""
         self.statuses: dict[str, str] = {}
-        self.misunderstood: list[str] = []
-        """What the library could not read."""
 
     @abstractmethod
     async def sends(self, room_id: str, event_type: str, content: dict[str, Any]) -> None: ...
