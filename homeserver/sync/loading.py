@@ -427,8 +427,10 @@ class _Reading:
         rooms = joined.keys() if changed is None else changed & joined.keys()
         for room_nid in {*rooms, *fresh}:
             people = [person.user_id for person in typing.writing_in(room_nid)]
-            # Where nobody writes, only who may believe otherwise is told so.
-            if people or (since is not None and room_nid not in fresh):
+            # Where nobody writes, only who may believe otherwise is told so; after a restart only
+            # of rooms of which there is something to tell anyway.
+            is_known = changed is not None or room_nid in self.inputs.rooms
+            if people or (since is not None and is_known and room_nid not in fresh):
                 self.inputs.typing[room_nid] = people
 
     async def _presence(self) -> None:

@@ -8,6 +8,8 @@ from asyncpg.connection import LoggedQuery
 from homeserver.storage.database import Connection, Database
 
 _FRAME = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SET")
+_ABOUT_TYPES = ("typeinfo_tree", "current_setting('jit')")
+"""What asyncpg asks once a connection."""
 
 
 @asynccontextmanager
@@ -16,8 +18,11 @@ async def counted(database: Database) -> AsyncIterator[list[str]]:
     statements: list[str] = []
 
     def log(query: LoggedQuery) -> None:
-        if query.query and not query.query.lstrip().upper().startswith(_FRAME):
-            statements.append(query.query)
+        text = query.query or ""
+        if any(each in text for each in _ABOUT_TYPES):
+            return
+        if text and not text.lstrip().upper().startswith(_FRAME):
+            statements.append(text)
 
     acquire = database._acquire
 
