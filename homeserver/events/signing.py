@@ -6,11 +6,8 @@ Source: Matrix v1.19 appendices, "Signing JSON"; server-server API, "Signing Eve
 from collections.abc import Mapping
 from typing import Any, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import BadSignatureError
 
 from homeserver.errors import InvalidInput
 from homeserver.events import base64, canonical_json
@@ -18,24 +15,26 @@ from homeserver.events.hashing import signed_bytes
 from homeserver.events.room_version import RoomVersion
 
 _KEY_BYTES = 32
+_SIGNATURE_BYTES = 64
 
 
 class VerifyKey:
     """A public key. `raw` is its 32 bytes; raises InvalidInput for another length."""
 
-    __slots__ = ("_key", "raw")
+    __slots__ = ("raw",)
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) != _KEY_BYTES:
             raise InvalidInput(f"an Ed25519 key has {_KEY_BYTES} bytes, not {len(raw)}")
         self.raw = raw
-        self._key = Ed25519PublicKey.from_public_bytes(raw)
 
     def verify(self, signature: bytes, message: bytes) -> bool:
         """Whether the signature of the message is by the owner of this key."""
+        if len(signature) != _SIGNATURE_BYTES:
+            return False
         try:
-            self._key.verify(signature, message)
-        except InvalidSignature:
+            crypto_sign_open(signature + message, self.raw)
+        except BadSignatureError:
             return False
         return True
 
@@ -49,12 +48,13 @@ class VerifyKey:
 class SigningKey:
     """A private key with its identifier, "ed25519:…"."""
 
-    __slots__ = ("_key", "key_id", "verify_key")
+    __slots__ = ("_key", "_seed", "key_id", "verify_key")
 
-    def __init__(self, key_id: str, key: Ed25519PrivateKey) -> None:
+    def __init__(self, key_id: str, seed: bytes) -> None:
         self.key_id = key_id
-        self._key = key
-        self.verify_key = VerifyKey(key.public_key().public_bytes_raw())
+        self._seed = seed
+        public, self._key = crypto_sign_seed_keypair(seed)
+        self.verify_key = VerifyKey(public)
 
     @classmethod
     def from_seed(cls, seed: bytes, key_id: str) -> Self:
@@ -63,15 +63,15 @@ class SigningKey:
             raise InvalidInput(f"an Ed25519 seed has {_KEY_BYTES} bytes, not {len(seed)}")
         if not key_id.startswith("ed25519:"):
             raise InvalidInput(f"{key_id!r} does not name an Ed25519 key")
-        return cls(key_id, Ed25519PrivateKey.from_private_bytes(seed))
+        return cls(key_id, seed)
 
     def seed(self) -> bytes:
         """The 32 bytes to keep in a key file."""
-        return self._key.private_bytes_raw()
+        return self._seed
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes."""
-        return self._key.sign(message)
+        return crypto_sign(message, self._key)[:_SIGNATURE_BYTES]
 
 
 def sign_json(obj: Mapping[str, Any], server: str, key: SigningKey) -> dict[str, Any]:
