@@ -40,4 +40,5 @@ def routes(services: MatrixServices) -> Iterator[Route]:
         path="v1/rooms/{roomId}/timestamp_to_event",
         run=endpoints.get_event_by_timestamp,
         query=When,
+        unstable=("unstable/org.matrix.msc3030/rooms/{roomId}/timestamp_to_event",),
     )

@@ -127,6 +127,8 @@ async def _children(
     query: ChildrenQuery,
     limit: int,
 ) -> list[StoredEvent]:
+    if "\0" in f"{query.rel_type}{query.event_type}":
+        return []  # in no stored event, and nothing that Postgres takes
     after, upto = (query.start, query.stop) if query.forwards else (query.stop, query.start)
     return await related_events.children(
         db,

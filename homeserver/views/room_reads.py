@@ -63,7 +63,7 @@ class RoomReads:
         record = await self._access.find(room_id)
         async with self._database.snapshot() as db:
             room = await self._access.open(db, by, record)
-            stored = await room_state_at.entry(db, room.room_nid, room.version, key)
+            stored = await _entry(db, room, key)
             if stored is None:
                 raise NotFound("The room has no such state.", kind="state")
             readable = {room.room_nid: room.readable}
@@ -111,6 +111,13 @@ class RoomReads:
         if stored.event.is_state:
             return False
         return stored.event.sender in await self._client_events.ignored_by(db, by)
+
+
+async def _entry(db: Connection, room: OpenRoom, key: StateKey) -> StoredEvent | None:
+    """U+0000 is in no stored key, and Postgres does not take it."""
+    if any("\0" in part for part in key):
+        return None
+    return await room_state_at.entry(db, room.room_nid, room.version, key)
 
 
 async def _members(

@@ -239,9 +239,10 @@ class TestGetRoomStateWithKey:
         event = await alice.get(path, format="event")
         assert (event["event_id"], event["state_key"]) == (event_id, "a/b c")
 
-    async def test_an_entry_that_is_not_there_is_not_found(self, alice) -> None:
+    @pytest.mark.parametrize("key", ["m.room.topic", "m.room.topic/x", "x%00", "x/%00", "%FF"])
+    async def test_an_entry_that_is_not_there_is_not_found(self, alice, key) -> None:
         room = await room_of(alice)
-        path = f"v3/rooms/{q(room)}/state/m.room.topic"
+        path = f"v3/rooms/{q(room)}/state/{key}"
         assert await alice.is_refused("GET", path, status=404) == "M_NOT_FOUND"
 
     async def test_strangers_are_refused(self, alice, bob) -> None:

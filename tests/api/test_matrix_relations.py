@@ -85,6 +85,8 @@ class TestGetRelatingEvents:
         assert await ids(alice, children(room, parent, "m.thread")) == [reply]
         assert await ids(alice, children(room, parent, "m.annotation", "m.reaction")) == [reaction]
         assert await ids(alice, children(room, parent, "m.annotation", MESSAGE)) == []
+        for odd in ("\0", "-m.thread", "redaction", "x" * 1_000):
+            assert await ids(alice, children(room, parent, odd)) == []
 
     async def test_pages(self, alice, room) -> None:
         parent = await alice.says(room, "hello")
