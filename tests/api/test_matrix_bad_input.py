@@ -30,7 +30,7 @@ class Room:
         self._database = database
 
     async def events(self) -> int:
-        async with self._database.acquire() as db:
+        async with self._database.connection() as db:
             return int(await db.fetchval("SELECT count(*) FROM events"))
 
     async def refuses(self, method: str, path: str, body: Any, **query: Any) -> tuple[int, str]:
@@ -131,7 +131,7 @@ class TestEvents:
         assert (status, code) in {(400, "M_INVALID_PARAM"), (413, "M_TOO_LARGE")}
 
     @pytest.mark.parametrize(
-        "number", ["1.5", "1e3", "-0.0", "9007199254740992", "-9007199254740992"]
+        "number", ["1.5", "1e-3", "-0.0", "9007199254740992", "-9007199254740992"]
     )
     async def test_numbers_that_canonical_json_has_not_are_refused(self, room, number):
         body = f'{{"msgtype": "m.text", "body": "n", "org.example.number": [{number}]}}'.encode()
@@ -235,7 +235,7 @@ class TestNames:
 
 
 class TestTokens:
-    @pytest.mark.parametrize("token", ["nonsense", "ü", "a.b.c", "x" * 10_000, " "])
+    @pytest.mark.parametrize("token", ["nonsense", "ü", "a.b.c", "x" * 4_000, " "])
     async def test_bad_tokens_are_refused(self, server, token):
         answer = await server.client.get(
             "/_matrix/client/v3/account/whoami", params={"access_token": token}
@@ -263,7 +263,7 @@ class TestGuests:
         ("method", "path", "body"),
         [
             ("POST", "v3/createRoom", {}),
-            ("GET", "v3/devices", None),
+            ("POST", "v3/delete_devices", {"devices": []}),
             ("POST", "v3/account/password", {"new_password": "a new password"}),
             ("POST", "v3/search", {"search_categories": {}}),
             ("POST", "v3/user_directory/search", {"search_term": "a"}),
@@ -310,7 +310,7 @@ class TestAmounts:
         assert status in {400, 404}
         assert code.startswith("M_")
 
-    @pytest.mark.parametrize("since", ["nonsense", "s", "s1", "s" + "9" * 400, "s_\0", "-1", "ü"])
+    @pytest.mark.parametrize("since", ["nonsense", "s", "s" + "9" * 400, "s_\0", "-1", "ü"])
     async def test_tokens_of_no_sync_are_refused(self, room, since):
         status, code = await room.refuses("GET", "v3/sync", None, since=since)
         assert (status, code) == (400, "M_INVALID_PARAM")
