@@ -168,6 +168,7 @@ def build_core(
         receipts=streams.receipts,
         account_data=streams.account_data,
         account_data_writer=streams.account_data_writer,
+        ignored_users=streams.ignored_users,
         clock=clock,
     )
     engine = _build_engine(

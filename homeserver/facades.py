@@ -205,6 +205,7 @@ def _matrix_services(
         room_settings=core.actions.room_settings,
         push_rules=core.notifications.push_rules,
         pushers=core.notifications.pushers,
+        notification_list=core.notifications.list,
         listing=core.actions.rooms.listing,
         account_data=core.actions.account_data,
         tags=core.actions.tags,

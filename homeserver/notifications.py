@@ -10,13 +10,16 @@ from homeserver.delivery.follower import Follower
 from homeserver.delivery.notifications import notification_writer
 from homeserver.storage.database import Database
 from homeserver.streams.account_data import AccountDataTail, AccountDataWriter
+from homeserver.streams.account_settings import IgnoredUsers
 from homeserver.streams.judgements import Judgements
 from homeserver.streams.judging import Judge
 from homeserver.streams.people import People
 from homeserver.streams.push_programs import PushPrograms
 from homeserver.streams.receipts import ReceiptTail
 from homeserver.streams.tail import EventTail
+from homeserver.views.client_events import ClientEvents
 from homeserver.views.notification_counts import NotificationCounts
+from homeserver.views.notifications import NotificationList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,7 @@ class Notifications:
     pushers: Pushers
     judgements: Judgements
     counts: NotificationCounts
+    list: NotificationList
     writer: Follower
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
@@ -42,6 +46,7 @@ def build_notifications(
     receipts: ReceiptTail,
     account_data: AccountDataTail,
     account_data_writer: AccountDataWriter,
+    ignored_users: IgnoredUsers,
     clock: Clock,
 ) -> Notifications:
     """Builds every object once, by name. What follows the tails and asks for counts comes later, so
@@ -49,6 +54,7 @@ def build_notifications(
     """
     judge = Judge()
     judgements = Judgements(database=database, tail=events, account_data=account_data, judge=judge)
+    programs = PushPrograms(database=database, tail=account_data)
     return Notifications(
         push_rules=PushRules(database=database, writer=account_data_writer),
         pushers=Pushers(database=database, clock=clock),
@@ -56,11 +62,16 @@ def build_notifications(
         counts=NotificationCounts(
             database=database,
             people=people,
-            programs=PushPrograms(database=database, tail=account_data),
+            programs=programs,
             events=events,
             receipts=receipts,
             account_data=account_data,
             judgements=judgements,
+        ),
+        list=NotificationList(
+            database=database,
+            programs=programs,
+            client_events=ClientEvents(ignored=ignored_users, clock=clock),
         ),
         writer=notification_writer(
             database=database, judgements=judgements, judge=judge, clock=clock

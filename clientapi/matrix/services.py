@@ -35,6 +35,7 @@ from homeserver.sync.sliding.sync import SlidingSync
 from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
 from homeserver.views.directory import Directory
+from homeserver.views.notifications import NotificationList
 from homeserver.views.presence import Presence as PresenceViews
 from homeserver.views.profiles import Profiles
 
@@ -56,6 +57,7 @@ class MatrixServices:
     room_settings: RoomSettings
     push_rules: PushRules
     pushers: Pushers
+    notification_list: NotificationList
     account_data: AccountData
     tags: Tags
     receipts: Receipts

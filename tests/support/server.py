@@ -144,7 +144,9 @@ class Server:
     async def says(self, by: Requester, room: RoomRecord, text: str, **more: Any) -> Sent:
         """A message, a millisecond after what was before it."""
         self.clock.ms += 1
-        return await self.actions.send.message(by, room.uuid, text, **more)
+        sent = await self.actions.send.message(by, room.uuid, text, **more)
+        await self.core.notifications.judgements.settled([room.room_nid])
+        return sent
 
     async def reads(self, by: Requester, room: RoomRecord, message: UUID) -> None:
         """Returns when the marker is in the database."""
@@ -169,6 +171,7 @@ class Server:
             content=content,
         )
         (stored,) = await self.core.engine.writer.append(room, Append(compose=lambda _: (draft,)))
+        await self.core.notifications.judgements.settled([room.room_nid])
         return stored
 
 
