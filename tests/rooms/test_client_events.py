@@ -1,7 +1,10 @@
-"""Rendering events for one reader: how often the database is asked."""
+"""Rendering events for one reader: how often the database is asked. And who asks for a service."""
+
+from dataclasses import replace
 
 import pytest
 
+from homeserver.errors import NotAllowed
 from homeserver.room_views import build_room_views
 from homeserver.storage import events
 from homeserver.views.room_pages import PageQuery
@@ -42,7 +45,7 @@ class TestRender:
     ) -> None:
         alice, bob = await server.people("alice", "bob")
         asked: dict[int, int] = {}
-        for size in (1, 2, 12):  # the first time, the driver asks about types, too
+        for size in (1, 12):
             room = await lively_room(server, alice, bob, size)
             async with counted(server.database) as statements, server.database.snapshot() as db:
                 found = await events.after_position(db, 0, 1_000)
@@ -50,7 +53,7 @@ class TestRender:
                 shown = await views.client_events.render(db, bob, found)
             assert sum("m.relations" in each["unsigned"] for each in shown) == size
             asked[size] = len(statements)
-        assert asked[2] == asked[12] <= 9
+        assert asked[1] == asked[12] <= 9
 
     async def test_without_bundles_nothing_is_asked_about_them(self, server, views) -> None:
         alice, bob = await server.people("alice", "bob")
@@ -87,3 +90,25 @@ class TestPage:
             found = [each for each in found if each.event.room_id == room.room_id]
             whole = await views.client_events.render(db, bob, found)
         assert plain.events == whole
+
+
+class TestJoinedMembers:
+    """rooms.yaml: "any of the AS's users must be in the room"."""
+
+    async def test_one_user_of_an_application_service_lets_all_of_them_ask(
+        self, server, views
+    ) -> None:
+        alice, ghost, bot = await server.people("alice", "ghost", "bot")
+        room = await server.group(alice, ghost)
+        async with server.database.transaction() as db:
+            await db.execute(
+                "INSERT INTO accounts (user_nid, password_hash, created_at, updated_at, appservice)"
+                " VALUES ($1, '', 0, 0, 'bridge')",
+                ghost.user_nid,
+            )
+        with pytest.raises(NotAllowed):
+            await views.reads.joined_members(bot, room.room_id)
+        with pytest.raises(NotAllowed):
+            await views.reads.joined_members(replace(bot, appservice="other"), room.room_id)
+        found = await views.reads.joined_members(replace(bot, appservice="bridge"), room.room_id)
+        assert set(found) == {alice.user_id, ghost.user_id}
