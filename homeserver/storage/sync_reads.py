@@ -13,6 +13,7 @@ from homeserver.identifiers import RoomID, UserID
 from homeserver.storage.aggregations import AGGREGATED
 from homeserver.storage.database import Connection
 from homeserver.storage.timeline import Span, span_columns
+from homeserver.values import value
 
 EVENTS = "events"
 RECEIPTS = "receipts"
@@ -33,7 +34,7 @@ class Positions:
     account_data: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OwnRoom:
     """A room that a user has to do with. position: of the event that says so; None for one that
     came with the room's state. version: of the room's state before it.
@@ -48,7 +49,7 @@ class OwnRoom:
     version: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Movement:
     """How far a room came. last: position of its newest event. version_then: of its state, at the
     position that was asked for, or an older one where the graph forked; version: of its state now.
@@ -60,7 +61,7 @@ class Movement:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TimelineRow:
     """An event of a timeline, by number."""
 
@@ -75,7 +76,7 @@ class TimelineRow:
     is_state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WantedState:
     """Entries of a room that are newer than the version `above` and held at `start` or at `end`.
 
@@ -88,7 +89,7 @@ class WantedState:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StateRow:
     """An entry of a room's state, by the number of its event; where it held."""
 
@@ -100,7 +101,7 @@ class StateRow:
     at_end: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WantedMember:
     """Somebody's membership as a version of the room's state has it."""
 
@@ -109,7 +110,7 @@ class WantedMember:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sizes:
     """joined, invited: how many. heroes: those who joined or were invited first, or, where nobody
     is there, others.
@@ -405,35 +406,39 @@ async def naming_events(db: Connection, room_nids: Collection[int]) -> list[tupl
     return [(row["room_nid"], row["type"], row["raw"]) for row in rows]
 
 
-async def who_share_rooms(
-    db: Connection, changed: Collection[int], readers: Collection[int], *, max_members: int
-) -> dict[int, set[int]]:
-    """Which readers share a room of up to so many members with whom, by the reader's number."""
+async def rooms_of_many(db: Connection, user_nids: Collection[int]) -> dict[int, set[int]]:
+    """Users by the rooms that they are in."""
     rows = await db.fetch(
-        """
-        WITH theirs AS MATERIALIZED (
-            SELECT user_nid, room_nid FROM memberships
-            WHERE user_nid = ANY($1::bigint[]) AND membership = 'join'
-        ), small AS MATERIALIZED (
-            SELECT o.room_nid FROM (SELECT DISTINCT room_nid FROM theirs) o
-            WHERE (SELECT count(*) FROM (
-                SELECT FROM memberships c
-                WHERE c.room_nid = o.room_nid AND c.membership = 'join' LIMIT $3 + 1
-            ) counted) <= $3
-        )
-        SELECT DISTINCT m.user_nid AS reader, t.user_nid AS who
-        FROM small JOIN theirs t USING (room_nid)
-        JOIN memberships m ON m.room_nid = small.room_nid AND m.membership = 'join'
-        WHERE m.user_nid = ANY($2::bigint[])
-        """,
-        list(changed),
-        list(readers),
-        max_members,
+        "SELECT room_nid, user_nid FROM memberships"
+        " WHERE user_nid = ANY($1::bigint[]) AND membership = 'join'",
+        list(user_nids),
     )
     found: dict[int, set[int]] = {}
-    for row in rows:
-        found.setdefault(row["reader"], set()).add(row["who"])
+    for room_nid, user_nid in rows:
+        found.setdefault(room_nid, set()).add(user_nid)
     return found
+
+
+async def members_of_small(
+    db: Connection, room_nids: Collection[int], *, max_members: int
+) -> dict[int, list[int]]:
+    """Everybody who is in those of the rooms that have at most so many members."""
+    # Each room is one look into an index, whatever is known of how rows are distributed.
+    rows = await db.fetch(
+        """
+        SELECT o.room_nid, members.nids FROM unnest($1::bigint[]) AS o (room_nid)
+        CROSS JOIN LATERAL (
+            SELECT ARRAY(
+                SELECT m.user_nid FROM memberships m
+                WHERE m.room_nid = o.room_nid AND m.membership = 'join' LIMIT $2 + 1
+            ) AS nids
+        ) members
+        WHERE cardinality(members.nids) <= $2
+        """,
+        list(room_nids),
+        max_members,
+    )
+    return {row["room_nid"]: row["nids"] for row in rows}
 
 
 async def user_ids(db: Connection, user_nids: Collection[int]) -> dict[int, UserID]:

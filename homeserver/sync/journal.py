@@ -312,10 +312,7 @@ class Journal:
         readers = {roster.user_nid for roster in self._rosters}
         found: dict[int, set[int]] = {}
         if readers and changed:
-            async with self._database.connection() as db:
-                found = await sync_reads.who_share_rooms(
-                    db, changed, readers, max_members=self._max_presence_members
-                )
+            found = await self._concerned(changed, readers)
         checked = self.now
         self.told_presence = upto
         for reader_nid, people in found.items():
@@ -325,6 +322,18 @@ class Journal:
                 for user_nid in people - {reader_nid}:
                     roster.hear_of(user_nid, upto)
                     roster.wake(checked)
+
+    async def _concerned(self, changed: set[int], readers: set[int]) -> dict[int, set[int]]:
+        """Who of the readers shares a room with whom, if it is not too large for that."""
+        limit = self._max_presence_members
+        async with self._database.connection() as db:
+            rooms = await sync_reads.rooms_of_many(db, changed)
+            small = await sync_reads.members_of_small(db, rooms, max_members=limit)
+        found: dict[int, set[int]] = {}
+        for room_nid, members in small.items():
+            for reader in readers.intersection(members):
+                found.setdefault(reader, set()).update(rooms[room_nid])
+        return found
 
     def _wake(self, user_nids: set[int], checked: SyncToken) -> None:
         for user_nid in user_nids:

@@ -6,6 +6,7 @@ they are. What is large and changes seldom (bodies of events, numbers of members
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import orjson
 
@@ -443,10 +444,10 @@ class _Reading:
             who |= set(sources.presence.here())
         if not who:
             return
-        shared = await sync_reads.who_share_rooms(
-            self.db, who, [by.user_nid], max_members=sources.max_presence_members
+        small = await sync_reads.members_of_small(
+            self.db, self.inputs.joined, max_members=sources.max_presence_members
         )
-        others = shared.get(by.user_nid, set()) - {by.user_nid}
+        others = who.intersection(chain.from_iterable(small.values())) - {by.user_nid}
         people = await sync_reads.user_ids(self.db, others) if others else {}
         for user_nid, user_id in people.items():
             if self.wanted.presence.allows("m.presence", user_id, has_url=False):
