@@ -332,6 +332,7 @@ def _build_actions(
         people=streams.people,
         aliases=aliases,
         bus=bus,
+        clock=clock,
     )
     membership = Membership(
         writer=writer,

@@ -207,6 +207,7 @@ def _matrix_services(
         pushers=core.notifications.pushers,
         notification_list=core.notifications.list,
         listing=core.actions.rooms.listing,
+        reporting=core.actions.rooms.reporting,
         account_data=core.actions.account_data,
         tags=core.actions.tags,
         receipts=core.actions.receipts,

@@ -13,8 +13,10 @@ from homeserver.actions.member_events import MemberEvents
 from homeserver.actions.members import Members
 from homeserver.actions.moderation import Moderation
 from homeserver.actions.redacting import Redacting
+from homeserver.actions.reporting import Reporting
 from homeserver.actions.set_state import SetState
 from homeserver.actions.transactions import Transactions
+from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.rooms.writer import RoomWriter
@@ -35,6 +37,7 @@ class RoomActions:
     set_state: SetState
     redacting: Redacting
     listing: Listing
+    reporting: Reporting
 
 
 def build_room_actions(
@@ -49,6 +52,7 @@ def build_room_actions(
     people: People,
     aliases: Aliases,
     bus: Bus,
+    clock: Clock,
 ) -> RoomActions:
     """Builds every object once, by name."""
     member_events = MemberEvents(writer=writer)
@@ -97,4 +101,5 @@ def build_room_actions(
             server_name=server_name,
         ),
         listing=Listing(database=database, writer=writer, lookups=lookups, bus=bus),
+        reporting=Reporting(database=database, lookups=lookups, clock=clock),
     )

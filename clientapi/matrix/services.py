@@ -20,6 +20,7 @@ from homeserver.actions.push_rules import PushRules
 from homeserver.actions.pushers import Pushers
 from homeserver.actions.receipts import Receipts
 from homeserver.actions.redacting import Redacting
+from homeserver.actions.reporting import Reporting
 from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send_event import SendEvent
 from homeserver.actions.set_state import SetState
@@ -54,6 +55,7 @@ class MatrixServices:
     moderation: Moderation
     aliases: Aliases
     listing: Listing
+    reporting: Reporting
     room_settings: RoomSettings
     push_rules: PushRules
     pushers: Pushers

@@ -6,6 +6,7 @@ from typing import Any
 from homeserver.actions.room_settings import DELETED_TYPE
 from homeserver.errors import InvalidContent, InvalidInput, NotAllowed
 from homeserver.events import canonical_json
+from homeserver.events.format import check_key
 
 
 def check_content(content: Mapping[str, Any]) -> None:
@@ -17,7 +18,12 @@ def check_content(content: Mapping[str, Any]) -> None:
         raise InvalidContent(f"{error}{where}", field=error.field) from None
 
 
-def check_type(event_type: str) -> None:
-    """Native clients take some state for what only this server may say. Raises NotAllowed."""
+def check_state_key(event_type: str, state_key: str) -> None:
+    """What state a client may set. Native clients take some for what only this server may say.
+
+    Raises NotAllowed, TooLarge, InvalidInput.
+    """
+    check_key(event_type, "type")
+    check_key(state_key, "state_key")
     if event_type == DELETED_TYPE:
         raise NotAllowed(f"Only the server itself sends {DELETED_TYPE}.")

@@ -6,8 +6,9 @@ Source: C-S API v1.19 `createRoom`.
 from collections.abc import Sequence
 
 from homeserver.actions.aliases import Aliases
-from homeserver.actions.contents import check_content, check_type
+from homeserver.actions.contents import check_content, check_state_key
 from homeserver.actions.inviting import Inviting
+from homeserver.actions.lookups import MEMBER
 from homeserver.actions.presets import RoomPlan, create_draft, first_drafts
 from homeserver.actions.standing import require_active
 from homeserver.errors import (
@@ -114,7 +115,9 @@ class CreateByPreset:
             check_content(content)
         for event in plan.initial_state:
             check_content(event.content)
-            check_type(event.type)
+            check_state_key(*event.key)
+            if event.type == MEMBER:
+                raise InvalidRoomState("Who is in a room is not said by its initial state.")
 
     async def _invited(self, by: Requester, plan: RoomPlan) -> list[Person]:
         """Whoever wants to be; the others are left out."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from homeserver.actions.aliases import CANONICAL, Aliases
-from homeserver.actions.contents import check_content, check_type
+from homeserver.actions.contents import check_content, check_state_key
 from homeserver.actions.inviting import Inviting
 from homeserver.actions.joining import Joining
 from homeserver.actions.leaving import Leaving
@@ -68,7 +68,7 @@ class SetState:
         at_ms: when it shall have happened. Raises NotFound, NotAllowed, InvalidContent, BadAlias.
         """
         check_content(content)
-        check_type(event_type)
+        check_state_key(event_type, state_key)
         if event_type == MEMBER:
             return await self._set_member(by, room_id, parse_user_id(state_key), content)
         if event_type == CANONICAL and state_key == "":

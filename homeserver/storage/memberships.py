@@ -99,6 +99,17 @@ async def rooms_of(db: Connection, user_nid: int, membership: str) -> list[int]:
     return [row["room_nid"] for row in rows]
 
 
+async def joined_ids(db: Connection, user_nid: int) -> list[RoomID]:
+    """The IDs of the rooms that the user is in; deleted rooms are left out."""
+    rows = await db.fetch(
+        "SELECT r.room_id FROM memberships m JOIN rooms r USING (room_nid)"
+        " WHERE m.user_nid = $1 AND m.membership = 'join' AND r.deleted_at IS NULL"
+        " ORDER BY m.room_nid",
+        user_nid,
+    )
+    return [RoomID(row["room_id"]) for row in rows]
+
+
 async def of_deactivated(
     db: Connection, *, after: tuple[int, int], limit: int
 ) -> list[tuple[int, int, UserID]]:

@@ -1,4 +1,4 @@
-"""The directory of rooms, as Matrix clients search it, and the aliases of a room.
+"""The directory of rooms, as Matrix clients search it, the aliases of a room, one's own rooms.
 
 Source: C-S API v1.19 "Published room directory", `getLocalAliases`.
 """
@@ -17,7 +17,7 @@ from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.identifiers import RoomAlias, RoomID
 from homeserver.requester import Requester
 from homeserver.search_terms import folded
-from homeserver.storage import aliases, room_directory, room_lists, state_history
+from homeserver.storage import aliases, memberships, room_directory, room_lists, state_history
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.room_directory import MAX_LISTED, Listed, Network
 from homeserver.streams.room_records import RoomRecords
@@ -145,6 +145,11 @@ class Directory:
             if await room_lists.membership(db, room.room_nid, by.user_nid) != "join":
                 await _require_world_readable(db, room)
             return await aliases.of_room(db, room.room_nid)
+
+    async def joined(self, by: Requester) -> list[RoomID]:
+        """The rooms that the caller is in."""
+        async with self._database.connection() as db:
+            return await memberships.joined_ids(db, by.user_nid)
 
     async def _room(self, uuid: UUID) -> RoomRecord:
         room = self._rooms.peek(uuid) or await self._rooms.by_uuid(uuid)
