@@ -330,6 +330,12 @@ class TurnConfig(Section):
     ttl_seconds: Count = 86_400
     """How long credentials are good."""
 
+    @model_validator(mode="after")
+    def _has_a_secret(self) -> Self:
+        if self.uris and not self.shared_secret.get_secret_value():
+            raise ValueError("shared_secret is missing: credentials are made from it")
+        return self
+
 
 class PolicyServerConfig(Section):
     """A policy server of this server's name: `/.well-known/matrix/policy_server`."""

@@ -256,6 +256,38 @@ class TestRendering:
         assert [s.key for s in all_settings() if f"`{s.name}`" not in page] == []
 
 
+class TestTables:
+    """Settings that are lists of tables, and what must fit together."""
+
+    TERMS = """
+        [[auth.terms]]
+        id = "rules"
+        version = "1"
+        name = "Rules"
+        url = "https://example.org/rules"
+    """
+
+    def test_documents_to_accept_are_tables(self, write):
+        (policy,) = load(write(self.TERMS), {}).auth.terms
+        assert (policy.id, policy.language) == ("rules", "en")
+
+    def test_or_json_in_the_environment(self):
+        text = '[{"id": "rules", "version": "1", "name": "R", "url": "https://example.org/r"}]'
+        assert load(None, {"FOYER__AUTH__TERMS": text}).auth.terms[0].name == "R"
+
+    def test_what_is_printed_is_read_again(self, write):
+        config = load(write(self.TERMS), {})
+        assert load(write(to_toml(config)), {}) == config
+
+    def test_turn_servers_need_a_secret(self, write):
+        (problem,) = problems(write('[turn]\nuris = ["turn:turn.example.org"]'))
+        assert "shared_secret is missing" in problem
+
+    @pytest.mark.parametrize(("word", "meaning"), [("invite", "token"), ("token", "token")])
+    def test_invite_is_another_word_for_token(self, write, word, meaning):
+        assert load(write(f'[auth]\nregistration = "{word}"'), {}).auth.registration == meaning
+
+
 class TestGeneratedDocuments:
     @pytest.fixture
     def root(self, tmp_path):
