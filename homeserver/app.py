@@ -132,9 +132,7 @@ async def _build(
     accounts = build_accounts(
         settings=config.auth,
         server_name=name,
-        application_services=load_application_services(
-            config.appservices.registration_files, name
-        ),
+        application_services=load_application_services(config.appservices.registration_files, name),
         jwt_secret=keys.jwt_secret,
         database=database,
         announce=bus.announce,

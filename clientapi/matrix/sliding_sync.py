@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
-from homeserver.sync.sliding.sync import SlidingSync
 from pydantic import Field
 
 from clientapi.matrix.endpoint import Body, Call, NoQuery, Query, Reply, Route
@@ -28,6 +27,7 @@ from homeserver.sync.sliding.room_config import (
     StatePattern,
     of_pairs,
 )
+from homeserver.sync.sliding.sync import SlidingSync
 
 MAX_LISTS = 100
 MAX_SUBSCRIPTIONS = 1_000

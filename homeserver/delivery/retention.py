@@ -105,7 +105,9 @@ class Retention:
         async def batch(db: Connection) -> bool:
             return await account_data.purge_deactivated(db, ROWS_AT_ONCE)
 
-        while not await self._database.retrying(batch):
+        while True:
+            if await self._database.retrying(batch):
+                return
             await asyncio.sleep(self._pause_s)
 
     async def _empty_left_over(self) -> None:

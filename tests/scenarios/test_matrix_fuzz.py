@@ -15,7 +15,9 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from tests.support.live_server import LiveServer
 from tests.support.matrix_fuzz import World, served
 
-EXAMPLES = 25
+EXAMPLES = 12
+CONTRADICTORY = {"getRoomStateWithKey"}
+"""Their schemas are `oneOf` of two that fit the same answers."""
 PLAYS = [
     pytest.param(name, mode, id=f"{name}-{mode.value}")
     for name, operation in sorted(served().items())
@@ -33,6 +35,9 @@ def world(server: LiveServer) -> Iterator[World]:
 @pytest.mark.parametrize(("name", "mode"), PLAYS)
 def test_answers_are_what_the_specification_promises(world, name, mode):
     operation = served()[name]
+    checks = [not_a_server_error]
+    if name not in CONTRADICTORY:
+        checks.append(response_schema_conformance)
 
     @settings(
         max_examples=EXAMPLES,
@@ -46,7 +51,7 @@ def test_answers_are_what_the_specification_promises(world, name, mode):
     def ask(data: st.DataObject) -> None:
         case = world.is_in(data.draw(operation.cases(mode)), data.draw)
         response = world.answers(operation, case)
-        case.validate_response(response, checks=[not_a_server_error, response_schema_conformance])
+        case.validate_response(response, checks=checks)
         assert is_matrix(response), (case.as_curl_command(), response.text)
 
     ask()
