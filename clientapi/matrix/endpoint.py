@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -254,16 +255,22 @@ async def _understand(
     )
 
 
+@cache
+def _lists(model: type[Query]) -> frozenset[str]:
+    """Names of the parameters that may be given several times."""
+    return frozenset(
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if "list" in str(field.annotation)
+    )
+
+
 def _query(model: type[Q], request: web.Request) -> Q:
     """A parameter that a model has as a list may be given several times."""
     if not request.query_string:
         given: dict[str, Any] = {}
     else:
-        lists = {
-            field.alias or name
-            for name, field in model.model_fields.items()
-            if "list" in str(field.annotation)
-        }
+        lists = _lists(model)
         given = {
             key: request.query.getall(key) if key in lists else request.query[key]
             for key in request.query
