@@ -7,7 +7,7 @@ from homeserver.actions.push_rules import PushRules
 from homeserver.actions.pushers import Pushers
 from homeserver.clock import Clock
 from homeserver.delivery.follower import Follower
-from homeserver.delivery.notifications import notification_writer
+from homeserver.delivery.notifications import NotificationSweep, notification_writer
 from homeserver.storage.database import Database
 from homeserver.streams.account_data import AccountDataTail, AccountDataWriter
 from homeserver.streams.account_settings import IgnoredUsers
@@ -32,10 +32,11 @@ class Notifications:
     counts: NotificationCounts
     list: NotificationList
     writer: Follower
+    sweep: NotificationSweep
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return (self.writer.run,)
+        return self.writer.run, self.sweep.run
 
 
 def build_notifications(
@@ -76,4 +77,5 @@ def build_notifications(
         writer=notification_writer(
             database=database, judgements=judgements, judge=judge, clock=clock
         ),
+        sweep=NotificationSweep(database=database, clock=clock),
     )

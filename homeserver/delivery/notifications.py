@@ -5,10 +5,14 @@ nothing to do but to write what came of it. What was judged by a process that en
 written is judged again.
 """
 
+import asyncio
 from collections.abc import Iterable
+
+import structlog
 
 from homeserver.clock import Clock
 from homeserver.delivery.follower import Follower
+from homeserver.errors import Unavailable
 from homeserver.storage import events, notifications
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.notifications import CURSOR, NewException
@@ -19,6 +23,13 @@ from homeserver.streams.tail import Committed
 BATCH = 500
 AT_LEAST_EVERY = 1_000
 """Events after which the cursor moves even if nothing is to be written."""
+
+KEPT_MS = 90 * 86_400_000
+SWEEP_S = 3_600.0
+ROWS_AT_ONCE = 1_000
+PAUSE_S = 0.05
+
+log = structlog.get_logger(__name__)
 
 
 class NotificationWriter:
@@ -49,6 +60,35 @@ class NotificationWriter:
     async def _write(self, db: Connection, rows: list[NewException]) -> None:
         if rows:
             await notifications.insert(db, rows, self._clock.now_ms())
+
+
+class NotificationSweep:
+    """Removes what is so old that nobody looks for it; then an event counts as what it is."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Until cancelled, once an hour."""
+        while True:
+            try:
+                await self.once()
+            except Unavailable as error:
+                log.warning("notifications_not_swept", reason=str(error))
+            await asyncio.sleep(SWEEP_S)
+
+    async def once(self) -> None:
+        """Everything that can go is gone. Raises Unavailable."""
+        before_ms = self._clock.now_ms() - KEPT_MS
+
+        async def batch(db: Connection) -> bool:
+            return await notifications.delete_older(db, before_ms, ROWS_AT_ONCE)
+
+        while True:
+            if await self._database.retrying(batch):
+                return
+            await asyncio.sleep(PAUSE_S)
 
 
 def notification_writer(

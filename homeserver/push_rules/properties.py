@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from homeserver.events.event import Event
+from homeserver.push_rules.rules import Outcome
 
 MISSING: Final = object()
 """What stands for a property that an event does not have; JSON has no such value."""
@@ -39,9 +40,13 @@ def parse_path(key: str) -> Path:
 
 
 class EventView:
-    """An event as conditions see it. Text is folded once, however many rules look at it."""
+    """An event as conditions see it. Text is folded once, however many rules look at it.
 
-    __slots__ = ("_folded", "content", "room_id", "sender", "state_key", "type")
+    matched: what rules that mean the same to everybody make of it, as far as they were tried; under
+    the same circumstances.
+    """
+
+    __slots__ = ("_folded", "content", "matched", "room_id", "sender", "state_key", "type")
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class EventView:
         self.state_key = state_key
         self.content = content
         self._folded: dict[Path, str | None] = {}
+        self.matched: dict[str, Outcome | None] = {}
 
     @classmethod
     def of(cls, event: Event) -> "EventView":

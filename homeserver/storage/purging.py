@@ -18,6 +18,7 @@ _STREAMS = ("events", "backfill")
 _TABLES = (
     "memberships",
     "receipts",
+    "notification_exceptions",
     "account_data",
     "room_state",
     "missing_events",

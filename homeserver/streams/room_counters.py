@@ -5,13 +5,13 @@ after a reader's mark is found by halving. What is different for one reader stan
 reader's counts are kept until something in the room or about him changes.
 """
 
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from homeserver.identifiers import RoomID
+from homeserver.streams.room_tracks import Entry, Track, count_after, has
 from homeserver.values import value
 
 MAIN = "main"
@@ -48,18 +48,6 @@ MAX_UNREAD = 999
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Something in a room that may count: a message, or what notifies everybody."""
-
-    position: int
-    sender_nid: int
-    thread: str
-    is_message: bool = True
-    notify: bool = True
-    highlight: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Difference:
     """What an event means to one reader, where it is not what it means to everybody."""
 
@@ -67,54 +55,6 @@ class Difference:
     thread: str
     notify: bool
     highlight: bool
-
-
-@dataclass(slots=True)
-class _Track:
-    """One thread of a room, or what stands in none: positions, each list in order.
-
-    said: messages by sender. calls: what notifies and is no message, with its sender.
-    """
-
-    messages: "array[int]" = field(default_factory=lambda: array("q"))
-    notifying: "array[int]" = field(default_factory=lambda: array("q"))
-    highlighting: "array[int]" = field(default_factory=lambda: array("q"))
-    said: "dict[int, array[int]]" = field(default_factory=dict)
-    calls: dict[int, int] = field(default_factory=dict)
-
-    def add(self, entry: Entry, *, first: bool) -> None:
-        """first: before all others, otherwise after them."""
-        if entry.is_message:
-            _put(self.messages, entry.position, first=first)
-            _put(self.said.setdefault(entry.sender_nid, array("q")), entry.position, first=first)
-        elif entry.notify:
-            self.calls[entry.position] = entry.sender_nid
-        if entry.notify:
-            _put(self.notifying, entry.position, first=first)
-        if entry.highlight:
-            _put(self.highlighting, entry.position, first=first)
-
-    def remove(self, position: int) -> None:
-        for positions in (self.messages, self.notifying, self.highlighting, *self.said.values()):
-            _remove(positions, position)
-        self.calls.pop(position, None)
-
-    def cut(self, position: int) -> None:
-        """Everything up to a position goes."""
-        for positions in (self.messages, self.notifying, self.highlighting, *self.said.values()):
-            del positions[: bisect_right(positions, position)]
-        self.said = {sender: said for sender, said in self.said.items() if said}
-        self.calls = {at: sender for at, sender in self.calls.items() if at > position}
-
-    def has(self, position: int) -> bool:
-        return _has(self.messages, position) or _has(self.notifying, position)
-
-    def is_empty(self) -> bool:
-        return not self.messages and not self.notifying
-
-    def last_said(self, sender_nid: int) -> int | None:
-        said = self.said.get(sender_nid)
-        return said[-1] if said else None
 
 
 class Reader:
@@ -126,7 +66,9 @@ class Reader:
     """
 
     __slots__ = (
-        "by_track",
+        "_by_thread",
+        "_sum",
+        "_threads",
         "counts",
         "differences",
         "has_receipt",
@@ -160,8 +102,8 @@ class Reader:
         self.differences = {each.position: each for each in differences} or None
         self.hidden = hidden
         self.seen = -1
-        self.by_track: dict[str, Counted] = {}
         self.counts = NOTHING_UNREAD
+        self.count_anew()
 
     def read(self, thread: str, position: int) -> bool:
         """thread: "" for all of the room. False: he read only what was there before he came, which
@@ -182,6 +124,37 @@ class Reader:
     def mute(self, *, muted: bool) -> None:
         self.muted = muted
         self.seen = -1
+
+    def count_anew(self) -> None:
+        """What was counted before does not hold any more."""
+        self._by_thread: dict[str, Counted] = {}
+        self._threads: Mapping[str, tuple[int, int]] = _NO_THREADS
+        self._sum: Counted = _NOTHING
+
+    def count(self, thread: str, counted: Counted) -> None:
+        """What he has not read in one thread."""
+        before = self._by_thread.get(thread, _NOTHING)
+        if counted == before:
+            return
+        self._by_thread[thread] = counted
+        if counted == _NOTHING:
+            del self._by_thread[thread]
+        unread, notify, highlight = self._sum
+        self._sum = (
+            unread + counted[0] - before[0],
+            notify + counted[1] - before[1],
+            highlight + counted[2] - before[2],
+        )
+        if thread != MAIN:
+            threads = {key: each for key, each in self._threads.items() if key != thread}
+            if counted[1]:
+                threads[thread] = counted[1:]
+            self._threads = threads
+
+    def summed(self) -> RoomCounts:
+        """Of all that was counted."""
+        unread, notify, highlight = self._sum
+        return RoomCounts(notify, highlight, self._threads, min(unread, MAX_UNREAD))
 
     def mark_in(self, thread: str) -> int:
         if self.marks is None:
@@ -216,7 +189,7 @@ class RoomCounters:
         self.room_id = room_id
         self.readers: dict[int, Reader] = {}
         self._floor = floor
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, Track] = {}
         self._journal: list[str] = []
         self._serial = 0
         self._size = 0
@@ -243,7 +216,7 @@ class RoomCounters:
         """An event was redacted."""
         for thread, track in self._tracks.items():
             if track.has(position):
-                self._size -= _has(track.messages, position)
+                self._size -= has(track.messages, position)
                 track.remove(position)
                 self._changed(thread)
         for reader in self.readers.values():
@@ -267,7 +240,7 @@ class RoomCounters:
     def _put(self, entry: Entry, *, first: bool) -> None:
         track = self._tracks.get(entry.thread)
         if track is None:
-            track = self._tracks[entry.thread] = _Track()
+            track = self._tracks[entry.thread] = Track()
         track.add(entry, first=first)
         self._size += entry.is_message
         self._changed(entry.thread)
@@ -292,21 +265,15 @@ class RoomCounters:
             reader.seen = -1
 
     def _count(self, reader: Reader) -> None:
-        to_count = self._to_count(reader)
-        by_track = reader.by_track
-        for thread in to_count:
-            counted = self._counted(reader, thread)
-            if counted == _NOTHING:
-                by_track.pop(thread, None)
-            else:
-                by_track[thread] = counted
+        for thread in self._to_count(reader):
+            reader.count(thread, self._counted(reader, thread))
         reader.seen = self._serial
-        reader.counts = _summed(by_track)
+        reader.counts = reader.summed()
 
     def _to_count(self, reader: Reader) -> Iterable[str]:
         missed = self._serial - reader.seen
         if reader.seen < 0 or missed > len(self._journal):
-            reader.by_track = {}
+            reader.count_anew()
             differing = reader.differences or {}
             return {*self._tracks, *(each.thread for each in differing.values())}
         if missed == 1:
@@ -321,15 +288,15 @@ class RoomCounters:
         said = track.last_said(reader.user_nid)
         if said is not None and said > mark:
             mark = said
-        unread = _after(track.messages, mark)
+        unread = count_after(track.messages, mark)
         notify = highlight = 0
         if not reader.muted:
-            notify = _after(track.notifying, mark)
-            highlight = _after(track.highlighting, mark) if track.highlighting else 0
+            notify = count_after(track.notifying, mark)
+            highlight = count_after(track.highlighting, mark) if track.highlighting else 0
             for position, sender_nid in track.calls.items():
                 if sender_nid == reader.user_nid and position > mark:
                     notify -= 1
-                    highlight -= _has(track.highlighting, position)
+                    highlight -= has(track.highlighting, position)
         if reader.differences is None and not reader.hidden:
             return unread, notify, highlight
         return _with_differences(reader, thread, mark, track, unread, notify, highlight)
@@ -339,65 +306,24 @@ def _with_differences(
     reader: Reader,
     thread: str,
     mark: int,
-    track: _Track | None,
+    track: Track | None,
     unread: int,
     notify: int,
     highlight: int,
 ) -> Counted:
     counts_here = track is not None and not reader.muted
     for position in reader.hidden[bisect_right(reader.hidden, mark) :]:
-        if track is not None and _has(track.messages, position):
+        if track is not None and has(track.messages, position):
             unread -= 1
             if not reader.muted:
-                notify -= _has(track.notifying, position)
-                highlight -= _has(track.highlighting, position)
+                notify -= has(track.notifying, position)
+                highlight -= has(track.highlighting, position)
     for difference in (reader.differences or {}).values():
         if difference.thread == thread and difference.position > mark:
             notify += difference.notify
             highlight += difference.highlight
             if counts_here:
                 assert track is not None
-                notify -= _has(track.notifying, difference.position)
-                highlight -= _has(track.highlighting, difference.position)
+                notify -= has(track.notifying, difference.position)
+                highlight -= has(track.highlighting, difference.position)
     return unread, notify, highlight
-
-
-def _summed(by_track: Mapping[str, Counted]) -> RoomCounts:
-    if not by_track:
-        return NOTHING_UNREAD
-    if len(by_track) == 1 and MAIN in by_track:
-        unread, notify, highlight = by_track[MAIN]
-        return RoomCounts(notify, highlight, _NO_THREADS, min(unread, MAX_UNREAD))
-    threads = {
-        thread: (notify, highlight)
-        for thread, (_, notify, highlight) in by_track.items()
-        if thread != MAIN and notify
-    }
-    return RoomCounts(
-        sum(counted[1] for counted in by_track.values()),
-        sum(counted[2] for counted in by_track.values()),
-        threads,
-        min(sum(counted[0] for counted in by_track.values()), MAX_UNREAD),
-    )
-
-
-def _put(positions: "array[int]", position: int, *, first: bool) -> None:
-    if first:
-        positions.insert(0, position)
-    else:
-        positions.append(position)
-
-
-def _remove(positions: "array[int]", position: int) -> None:
-    index = bisect_left(positions, position)
-    if index < len(positions) and positions[index] == position:
-        del positions[index]
-
-
-def _after(positions: "array[int]", mark: int) -> int:
-    return len(positions) - bisect_right(positions, mark)
-
-
-def _has(positions: "array[int]", position: int) -> bool:
-    index = bisect_left(positions, position)
-    return index < len(positions) and positions[index] == position

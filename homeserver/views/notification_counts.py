@@ -27,11 +27,11 @@ from homeserver.streams.receipts import ReceiptTail
 from homeserver.streams.room_counters import (
     MAIN,
     Difference,
-    Entry,
     Reader,
     RoomCounters,
     RoomCounts,
 )
+from homeserver.streams.room_tracks import Entry
 from homeserver.streams.tail import Committed, EventTail
 from homeserver.views import unread
 from homeserver.views.unread import UnreadRoom, UnreadRooms

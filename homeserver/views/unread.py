@@ -13,7 +13,8 @@ from homeserver.storage.database import Connection
 from homeserver.storage.notifications import EVERYBODY, CountedRow, ExceptionRow, Standing
 from homeserver.storage.room_lists import JoinedRow
 from homeserver.storage.timeline import MAX_POSITION, Span
-from homeserver.streams.room_counters import WINDOW, Difference, Entry
+from homeserver.streams.room_counters import WINDOW, Difference
+from homeserver.streams.room_tracks import Entry
 from homeserver.views import history
 from homeserver.views.history import ReadableRoom
 

@@ -197,7 +197,8 @@ class TestConditions:
         event = says("all", **{"m.mentions": {"room": True}})
         powerful = bob_gets(event, may_notify=lambda key: key == "room")
         assert (powerful.rule_id, powerful.highlight) == (".m.rule.is_room_mention", True)
-        assert bob_gets(event).rule_id == ".m.rule.message"
+        weak = bob_gets(says("all", **{"m.mentions": {"room": True}}))
+        assert weak.rule_id == ".m.rule.message"
 
     @pytest.mark.parametrize(
         "condition",

@@ -450,6 +450,24 @@ class TestRules:
         assert await numbers(server, bob, room) == (3, 1)
 
 
+class TestRetention:
+    async def test_what_is_very_old_goes(self, server):
+        alice, bob = await people(server, "alice", "bob")
+        room = await server.group(alice, bob)
+
+        async def kept() -> int:
+            await server.core.notifications.writer.catch_up()
+            await server.core.notifications.sweep.once()
+            async with server.database.connection() as db:
+                return await db.fetchval("SELECT count(*) FROM notification_exceptions")
+
+        await says(server, alice, room, **mentions(bob))
+        assert await kept() == 2
+        server.clock.ms += 91 * 86_400_000
+        await says(server, alice, room, **mentions(bob))
+        assert await kept() == 1
+
+
 class TestCost:
     async def test_a_message_costs_no_query_however_many_there_are(self, server):
         alice, bob = await people(server, "alice", "bob")
