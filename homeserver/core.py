@@ -14,6 +14,7 @@ from homeserver.actions.receipts import Receipts
 from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send import Send
 from homeserver.actions.send_event import SendEvent
+from homeserver.actions.succession import Succession
 from homeserver.actions.tags import Tags
 from homeserver.actions.transactions import Transactions
 from homeserver.actions.typing import Typing
@@ -321,6 +322,9 @@ def _build_actions(
         rooms=streams.rooms,
         server_name=server_name,
     )
+    succession = Succession(
+        database=database, rooms=streams.rooms, account_data=streams.account_data_writer
+    )
     rooms = build_room_actions(
         config=config,
         server_name=server_name,
@@ -331,6 +335,7 @@ def _build_actions(
         transactions=transactions,
         people=streams.people,
         aliases=aliases,
+        succession=succession,
         bus=bus,
         clock=clock,
     )
@@ -372,6 +377,7 @@ def _build_actions(
             lookups=lookups,
             people=streams.people,
             membership=membership,
+            succession=succession,
             server_name=server_name,
             bus=bus,
             clock=clock,

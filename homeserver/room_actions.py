@@ -15,6 +15,7 @@ from homeserver.actions.moderation import Moderation
 from homeserver.actions.redacting import Redacting
 from homeserver.actions.reporting import Reporting
 from homeserver.actions.set_state import SetState
+from homeserver.actions.succession import Succession
 from homeserver.actions.transactions import Transactions
 from homeserver.clock import Clock
 from homeserver.config import Config
@@ -51,6 +52,7 @@ def build_room_actions(
     transactions: Transactions,
     people: People,
     aliases: Aliases,
+    succession: Succession,
     bus: Bus,
     clock: Clock,
 ) -> RoomActions:
@@ -61,6 +63,7 @@ def build_room_actions(
         member_events=member_events,
         lookups=lookups,
         people=people,
+        succession=succession,
         server_name=server_name,
     )
     inviting = Inviting(

@@ -23,6 +23,7 @@ from homeserver.actions.member_events import (
     unless_same,
 )
 from homeserver.actions.standing import require_active
+from homeserver.actions.succession import Succession
 from homeserver.auth.verdict import Rule
 from homeserver.errors import GuestsNotAllowed
 from homeserver.events.content import PowerLevels, join_rule_of
@@ -62,12 +63,14 @@ class Joining:
         member_events: MemberEvents,
         lookups: Lookups,
         people: People,
+        succession: Succession,
         server_name: ServerName,
     ) -> None:
         self._database = database
         self._member_events = member_events
         self._lookups = lookups
         self._people = people
+        self._succession = succession
         self._server_name = server_name
 
     async def join(
@@ -108,6 +111,7 @@ class Joining:
     ) -> EventID:
         authorised = _AUTHORISER in content
         needs = (*_NEEDS, GUEST_ACCESS) if by.is_guest else _NEEDS
+        creations: list[Event] = []
 
         def judge(head: RoomHead, current: Event | None) -> bool:
             membership = membership_in(head, by.user_id)
@@ -117,13 +121,21 @@ class Joining:
                 _check_guests_may_join(head)
             if membership not in ("invite", "ban") and not authorised:
                 _check_needs_no_authoriser(head, room)
+            create = head.event(CREATE)
+            assert create is not None
+            creations.append(create)
             return True
 
         draft = member_draft(room, by.user_id, by.user_id, content)
-        return await self._member_events.put(room, draft, judge, *needs)
+        event_id = await self._member_events.put(room, draft, judge, *needs)
+        if creations:
+            await self._succession.come_after(await self._me(by), creations[-1], room)
+        return event_id
 
-    async def _me(self, by: Requester) -> Person | None:
-        return await self._people.get(by.user_nid)
+    async def _me(self, by: Requester) -> Person:
+        person = await self._people.get(by.user_nid)
+        assert person is not None
+        return person
 
     async def _authoriser(self, by: Requester, room: RoomRecord, need: _NeedsAuthoriser) -> UserID:
         """A member who may invite, for somebody who is in one of the allowed rooms."""

@@ -28,6 +28,7 @@ from homeserver.actions.lookups import (
 )
 from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, IN_THE_ROOM, Membership
 from homeserver.actions.standing import require_active
+from homeserver.actions.succession import Succession
 from homeserver.actions.upgrading import NEEDED, Inheritance, closing
 from homeserver.auth.verdict import Rule
 from homeserver.clock import Clock
@@ -99,6 +100,7 @@ class RoomSettings:
         lookups: Lookups,
         people: People,
         membership: Membership,
+        succession: Succession,
         server_name: ServerName,
         bus: Bus,
         clock: Clock,
@@ -108,6 +110,7 @@ class RoomSettings:
         self._lookups = lookups
         self._people = people
         self._membership = membership
+        self._succession = succession
         self._server_name = server_name
         self._bus = bus
         self._clock = clock
@@ -228,6 +231,7 @@ class RoomSettings:
             compose=compose,
         )
         await self._close(by, room, successor)
+        await self._succession.follow([creator], room, successor)
         if with_members:
             await self._bring_members(by, room, successor, creator)
         return successor
@@ -280,6 +284,7 @@ class RoomSettings:
                 [member.user_nid for member in members if member.user_nid != by.user_nid]
             )
             await self._membership.add_people(by, successor, creator, people)
+            await self._succession.follow(people, room, successor)
 
     async def _local_members(self, room: RoomRecord, *, limit: int) -> list[UserID]:
         async with self._database.connection() as db:

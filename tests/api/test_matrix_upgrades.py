@@ -130,3 +130,85 @@ class TestUpgradeRoom:
         body = {"new_version": "12", "additional_creators": ["nobody"]}
         path = f"v3/rooms/{q(room)}/upgrade"
         assert await alice.is_refused("POST", path, body, status=400) == "M_INVALID_PARAM"
+
+
+class TestPersonalSettings:
+    """Server behaviour: settings are there when a user joins the new room."""
+
+    async def settings(self, person: MatrixUser, room: str, other: MatrixUser) -> None:
+        await person.put(f"v3/user/{q(person.user_id)}/rooms/{q(room)}/tags/m.favourite", {})
+        await person.put(
+            f"v3/user/{q(person.user_id)}/account_data/m.direct", {other.user_id: [room]}
+        )
+        await person.put(f"v3/pushrules/global/room/{q(room)}", {"actions": ["notify"]})
+        mute = {
+            "conditions": [{"kind": "event_match", "key": "room_id", "pattern": room}],
+            "actions": [],
+        }
+        await person.put(f"v3/pushrules/global/override/{q('mute ' + room)}", mute)
+
+    async def has_settings(self, person: MatrixUser, room: str, other: MatrixUser) -> bool:
+        tags = await person.get(f"v3/user/{q(person.user_id)}/rooms/{q(room)}/tags")
+        direct = await person.get(f"v3/user/{q(person.user_id)}/account_data/m.direct")
+        rules = (await person.get("v3/pushrules/"))["global"]
+        about = [rule["rule_id"] for rule in rules["room"]]
+        muted = [
+            condition.get("pattern")
+            for rule in rules["override"]
+            for condition in rule.get("conditions", ())
+        ]
+        found = [
+            "m.favourite" in tags["tags"],
+            room in direct[other.user_id],
+            room in about,
+            room in muted,
+        ]
+        assert len(set(found)) == 1, found
+        return found[0]
+
+    async def test_of_who_upgrades_and_of_who_follows(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        for person, other in ((alice, bob), (bob, alice)):
+            await self.settings(person, room, other)
+        replacement = await upgraded(alice, room, "12")
+        assert await self.has_settings(alice, replacement, bob)
+        assert await self.has_settings(alice, room, bob)
+        assert not await self.has_settings(bob, replacement, alice)
+        await bob.joins(replacement)
+        assert await self.has_settings(bob, replacement, alice)
+
+    async def test_of_everybody_that_a_native_upgrade_moves(self, server, database):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat", name="Garden")
+        await bob.joins(room)
+        await self.settings(bob, room, alice)
+        (listed,) = await alice.native.get("/api/rooms")
+        await alice.native.post(f"/api/rooms/{listed['id']}/upgrade", {"version": "12"})
+        replacement = (await state(database, room))["m.room.tombstone", ""]["replacement_room"]
+        assert await self.has_settings(bob, replacement, alice)
+
+    async def test_not_of_a_room_that_names_no_successor(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        await self.settings(bob, room, alice)
+        impostor = await alice.creates_room(
+            preset="public_chat", creation_content={"predecessor": {"room_id": room}}
+        )
+        await bob.joins(impostor)
+        assert not await self.has_settings(bob, impostor, alice)
+
+    async def test_tags_that_are_there_already_stay(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        await self.settings(bob, room, alice)
+        replacement = await upgraded(alice, room, "12")
+        await bob.joins(replacement)
+        tags = f"v3/user/{q(bob.user_id)}/rooms/{q(replacement)}/tags"
+        await bob.delete(f"{tags}/m.favourite")
+        await bob.post(f"v3/rooms/{q(replacement)}/leave")
+        await bob.joins(replacement)
+        assert (await bob.get(tags))["tags"] == {}
