@@ -169,6 +169,9 @@ class JsClient(Client):
     async def members(self, room: str) -> list[str]:
         return list(await self.asks("members", room))
 
+    async def last(self, room: str) -> str | None:
+        return await self.asks("last", room)
+
     async def texts(self, room: str) -> list[str]:
         return list(await self.asks("texts", room))
 
@@ -189,6 +192,9 @@ class JsClient(Client):
 
     async def unread(self, room: str) -> int:
         return int(await self.asks("unread", room))
+
+    async def unread_in_thread(self, room: str, root: str) -> int:
+        return int(await self.asks("unreadInThread", room, root))
 
     async def presence(self, person: str) -> str | None:
         return await self.asks("presence", person)

@@ -49,10 +49,14 @@ class NioClient(ScreenClient):
     async def has_synced(self) -> bool:
         return self._has_begun
 
-    async def closes(self) -> None:
+    async def stops(self) -> None:
+        """Asks for nothing more by itself."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def closes(self) -> None:
+        await self.stops()
         await self.nio.close()
         assert not self.complaints, self.complaints
 
@@ -104,6 +108,10 @@ class NioClient(ScreenClient):
 
     def modelled(self, room: str) -> nio.MatrixRoom:
         return self.nio.rooms[self.room(room)]
+
+    async def replacement(self, room_id: str) -> str | None:
+        """Where an upgraded room goes on."""
+        return self.nio.rooms[room_id].replacement_room
 
     async def topic(self, room: str) -> str | None:
         return self.modelled(room).topic

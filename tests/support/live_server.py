@@ -54,6 +54,7 @@ GENEROUS: Settings = {
     "rooms": {"typing_timeout_seconds": 1},
     "presence": {"offline_after_seconds": 0.3},
     "websocket": {"max_pending_bytes": 65_536},
+    "turn": {"uris": ["turn:turn.example.org"], "shared_secret": "a secret of coturn"},
     "rate_limits": {
         "messages_per_second": 10_000,
         "messages_burst": 100_000,

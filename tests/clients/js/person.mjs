@@ -1,5 +1,6 @@
 // A person with matrix-js-sdk: what can be done with it, and what it shows by its own models.
 import * as sdk from "matrix-js-sdk";
+import { RoomHierarchy } from "matrix-js-sdk/lib/room-hierarchy.js";
 import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 
 const CHANGES = [
@@ -91,6 +92,10 @@ export class Person {
         const { roomId } = this.#room(room);
         await this.client.joinRoom(roomId);
         await this.#until(() => this.client.getRoom(roomId)?.getMyMembership() === "join");
+    }
+
+    async joins(roomId) {
+        await this.client.joinRoom(roomId);
     }
 
     async leaves(room) {
@@ -190,6 +195,10 @@ export class Person {
         return this.#room(room).getJoinedMembers().map((each) => each.rawDisplayName).sort();
     }
 
+    last(room) {
+        return this.texts(room).at(-1);
+    }
+
     texts(room) {
         return texts(this.#room(room).getLiveTimeline().getEvents());
     }
@@ -242,7 +251,7 @@ export class Person {
     // What is looked up
 
     async hierarchy(space) {
-        const found = new sdk.RoomHierarchy(this.#room(space));
+        const found = new RoomHierarchy(this.#room(space));
         await found.load();
         return found.rooms.map((each) => each.name).sort();
     }
@@ -261,6 +270,21 @@ export class Person {
         await found.createThreadsTimelineSets();
         await found.fetchRoomThreads();
         return found.getThreads().map((each) => each.rootEvent.getContent().body).sort();
+    }
+
+    async mentions(room, userId, body) {
+        await this.#sends(room, { msgtype: "m.text", body, "m.mentions": { user_ids: [userId] } });
+    }
+
+    async messageAt(room, text) {
+        const { roomId } = this.#room(room);
+        const moment = this.#event(room, text).getTs();
+        const { event_id: id } = await this.client.timestampToEvent(roomId, moment, "f");
+        return this.#room(room).findEventById(id)?.getContent().body;
+    }
+
+    accountData(type) {
+        return this.client.getAccountData(type)?.getContent();
     }
 
     async calls(method, ...given) {
