@@ -120,9 +120,11 @@ async def _build(
     clock, metrics, bus = SystemClock(), Metrics(), PostgresBus(dsn=dsn)
     metrics.database_pool_in_use.set_function(lambda: database.connections_in_use)
     name, keys = await _identity(config, database, clock)
+    services = load_application_services(config.appservices.registration_files, name)
     core = build_core(
         config=config,
         server_name=name,
+        application_services=services,
         key=keys.signing_key,
         database=database,
         bus=bus,
@@ -132,7 +134,7 @@ async def _build(
     accounts = build_accounts(
         settings=config.auth,
         server_name=name,
-        application_services=load_application_services(config.appservices.registration_files, name),
+        application_services=services,
         jwt_secret=keys.jwt_secret,
         database=database,
         announce=bus.announce,

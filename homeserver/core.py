@@ -18,10 +18,12 @@ from homeserver.actions.succession import Succession
 from homeserver.actions.tags import Tags
 from homeserver.actions.transactions import Transactions
 from homeserver.actions.typing import Typing
+from homeserver.application_services import ApplicationServices
 from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.delivery.departures import Departures
 from homeserver.delivery.follower import Follower
+from homeserver.delivery.guest_departures import GuestDepartures
 from homeserver.delivery.profiles import Profiles
 from homeserver.delivery.retention import Retention
 from homeserver.delivery.search_index import search_index
@@ -102,6 +104,7 @@ class Delivery:
     """What follows from events and accounts. search_index: None where search is switched off."""
 
     departures: Departures
+    guest_departures: GuestDepartures
     profiles: Profiles
     retention: Retention
     search_index: Follower | None
@@ -136,6 +139,7 @@ class Core:
         return (
             *(() if search_index is None else (search_index.run,)),
             self.delivery.departures.run,
+            self.delivery.guest_departures.run,
             self.delivery.profiles.run,
             self.delivery.retention.run,
             self.engine.committer.run,
@@ -154,6 +158,7 @@ def build_core(
     *,
     config: Config,
     server_name: ServerName,
+    application_services: ApplicationServices,
     key: SigningKey,
     database: Database,
     bus: Bus,
@@ -184,6 +189,7 @@ def build_core(
     actions = _build_actions(
         config=config,
         server_name=server_name,
+        application_services=application_services,
         database=database,
         bus=bus,
         streams=streams,
@@ -193,6 +199,9 @@ def build_core(
     delivery = Delivery(
         departures=Departures(
             database=database, rooms=streams.rooms, writer=engine.writer, bus=bus
+        ),
+        guest_departures=GuestDepartures(
+            database=database, rooms=streams.rooms, writer=engine.writer, tail=streams.events
         ),
         profiles=Profiles(database=database, rooms=streams.rooms, writer=engine.writer, bus=bus),
         retention=Retention(
@@ -305,6 +314,7 @@ def _build_actions(
     *,
     config: Config,
     server_name: ServerName,
+    application_services: ApplicationServices,
     database: Database,
     bus: Bus,
     streams: Streams,
@@ -321,6 +331,7 @@ def _build_actions(
         members=members,
         rooms=streams.rooms,
         server_name=server_name,
+        application_services=application_services,
     )
     succession = Succession(
         database=database, rooms=streams.rooms, account_data=streams.account_data_writer

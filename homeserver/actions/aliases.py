@@ -17,7 +17,15 @@ from homeserver.actions.lookups import (
 )
 from homeserver.actions.members import Members
 from homeserver.actions.standing import require_active
-from homeserver.errors import AliasTaken, BadAlias, InvalidInput, NotAllowed, NotFound
+from homeserver.application_services import ApplicationServices
+from homeserver.errors import (
+    AliasTaken,
+    BadAlias,
+    InvalidInput,
+    NameReserved,
+    NotAllowed,
+    NotFound,
+)
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomAlias, ServerName, parse_room_alias, server_of
@@ -44,6 +52,7 @@ class Aliases:
         lookups: Lookups,
         members: Members,
         rooms: RoomRecords,
+        application_services: ApplicationServices,
         server_name: ServerName,
     ) -> None:
         self._database = database
@@ -51,6 +60,7 @@ class Aliases:
         self._lookups = lookups
         self._members = members
         self._rooms = rooms
+        self._application_services = application_services
         self._server_name = server_name
 
     def local(self, text: str) -> RoomAlias:
@@ -66,6 +76,12 @@ class Aliases:
             raise InvalidInput(f"{name!r} cannot be the name of a room alias.", field="alias")
         return parse_room_alias(f"#{name}:{self._server_name}")
 
+    def check_free_for(self, by: Requester, alias: RoomAlias) -> None:
+        """Raises NameReserved for what an application service keeps for itself."""
+        service = self._application_services.reserving_alias(alias)
+        if service is not None and service.id != by.appservice:
+            raise NameReserved(f"The alias {alias} is reserved for an application service.")
+
     async def resolve(self, text: str) -> RoomRecord:
         """Raises NotFound for a name that no room has, InvalidInput for what is no name."""
         alias = parse_room_alias(text if text.startswith("#") else f"#{text}:{self._server_name}")
@@ -77,9 +93,10 @@ class Aliases:
         return room
 
     async def add(self, by: Requester, room_uuid: UUID, text: str) -> RoomAlias:
-        """Gives a room a further name. Raises AliasTaken for a name that is taken."""
+        """Gives a room a further name. Raises AliasTaken, NameReserved."""
         require_active(by)
         alias = self.local(text)
+        self.check_free_for(by, alias)
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
         async with self._database.transaction() as db:

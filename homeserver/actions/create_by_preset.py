@@ -60,6 +60,8 @@ class CreateByPreset:
         version = self._version(plan)
         self._check(plan)
         alias = None if plan.alias_name is None else self._aliases.named(plan.alias_name)
+        if alias is not None:
+            self._aliases.check_free_for(by, alias)
         creator = await self._people.get(by.user_nid)
         assert creator is not None
         invited = await self._invited(by, plan)

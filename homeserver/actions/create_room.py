@@ -124,6 +124,8 @@ class CreateRoom:
     ) -> RoomRecord:
         await self._membership.check_welcome(others)
         alias = None if wanted.alias is None else self._aliases.local(wanted.alias)
+        if alias is not None:
+            self._aliases.check_free_for(by, alias)
         peer = others[0] if wanted.kind == "direct" else None
 
         first, later = others[:CHUNK], others[CHUNK:]

@@ -11,6 +11,7 @@ import structlog
 from homeserver.actions.lookups import member_key, membership_in
 from homeserver.errors import Unavailable
 from homeserver.events.build import Draft
+from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import UserID
 from homeserver.rooms.head import RoomHead
 from homeserver.rooms.preparing import Append
@@ -71,23 +72,27 @@ class Departures:
 
     async def _leave(self, room_nid: int, user_id: UserID) -> None:
         room = await self._rooms.by_nid(room_nid)
-        if room is None:
-            return
+        if room is not None:
+            await let_leave(self._writer, room, user_id)
 
-        def compose(head: RoomHead) -> Sequence[Draft]:
-            if membership_in(head, user_id) not in ("join", "invite", "knock"):
-                return ()
-            return (
-                Draft(
-                    room_id=room.room_id,
-                    sender=user_id,
-                    type="m.room.member",
-                    state_key=user_id,
-                    content={"membership": "leave"},
-                ),
-            )
 
-        try:
-            await self._writer.append(room, Append(compose=compose, needs=(member_key(user_id),)))
-        except RuleBroken as error:
-            log.warning("departure_refused", user_id=user_id, rule=error.rule.value)
+async def let_leave(writer: RoomWriter, room: RoomRecord, user_id: UserID) -> None:
+    """Whatever somebody is to a room: afterwards it is nothing. Raises Unavailable."""
+
+    def compose(head: RoomHead) -> Sequence[Draft]:
+        if membership_in(head, user_id) not in ("join", "invite", "knock"):
+            return ()
+        return (
+            Draft(
+                room_id=room.room_id,
+                sender=user_id,
+                type="m.room.member",
+                state_key=user_id,
+                content={"membership": "leave"},
+            ),
+        )
+
+    try:
+        await writer.append(room, Append(compose=compose, needs=(member_key(user_id),)))
+    except RuleBroken as error:
+        log.warning("departure_refused", user_id=user_id, rule=error.rule.value)

@@ -126,6 +126,23 @@ async def of_deactivated(
     return [(row["room_nid"], row["user_nid"], UserID(row["user_id"])) for row in rows]
 
 
+async def of_guests(
+    db: Connection, room_nid: int | None, *, after: tuple[int, int], limit: int
+) -> list[tuple[int, int, UserID]]:
+    """Rooms that guests are in: room, user, user ID. room_nid: only that room."""
+    rows = await db.fetch(
+        "SELECT m.room_nid, m.user_nid, u.user_id"
+        " FROM accounts a JOIN memberships m USING (user_nid) JOIN users u USING (user_nid)"
+        " WHERE a.is_guest AND m.membership = 'join'"
+        " AND (m.room_nid, m.user_nid) > ($1, $2) AND ($4::bigint IS NULL OR m.room_nid = $4)"
+        " ORDER BY m.room_nid, m.user_nid LIMIT $3",
+        *after,
+        limit,
+        room_nid,
+    )
+    return [(row["room_nid"], row["user_nid"], UserID(row["user_id"])) for row in rows]
+
+
 async def share_room(db: Connection, one: int, other: int) -> bool:
     """Whether both users are in some room."""
     shared: bool = await db.fetchval(

@@ -136,9 +136,11 @@ class ApiServer:
 async def api_server(database: Database, *, config: Config = OPEN) -> AsyncIterator[ApiServer]:
     """Everything that `homeserver.app` builds, but for sockets and processes."""
     clock, metrics, bus = SystemClock(), Metrics(), Bus()
+    services = load_application_services(config.appservices.registration_files, SERVER)
     core = build_core(
         config=config,
         server_name=SERVER,
+        application_services=services,
         key=SigningKey.from_seed(b"1" * 32, "ed25519:test"),
         database=database,
         bus=bus,
@@ -148,9 +150,7 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
     accounts = build_accounts(
         settings=config.auth,
         server_name=SERVER,
-        application_services=load_application_services(
-            config.appservices.registration_files, SERVER
-        ),
+        application_services=services,
         jwt_secret=SECRET,
         database=database,
         announce=bus.announce,

@@ -21,6 +21,7 @@ import pytest
 
 from homeserver.actions.create_room import NewRoom
 from homeserver.actions.transactions import Sent
+from homeserver.application_services import ApplicationServices
 from homeserver.config import Config, SearchConfig
 from homeserver.core import Actions, Core, build_core
 from homeserver.delivery.search_index import search_index
@@ -67,6 +68,7 @@ class Server:
         self.core: Core = build_core(
             config=config or QUIET,
             server_name=SERVER,
+            application_services=ApplicationServices(),
             key=SigningKey.from_seed(b"1" * 32, "ed25519:test"),
             database=database,
             bus=self.bus,
