@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from homeserver.errors import InvalidInput, NotFound, TooLarge
+from homeserver.events import canonical_json
 from homeserver.requester import Requester
 from homeserver.storage import filters
 from homeserver.storage.database import Database
@@ -105,4 +106,4 @@ class FilterStore:
 
 
 def _canonical(definition: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)
+    return canonical_json.encode(definition)
