@@ -5,22 +5,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import orjson
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from homeserver.errors import FoyerError
+from homeserver.events.room_version import V11
 from homeserver.events.stored import RoomRecord
+from homeserver.identifiers import UserID
 from homeserver.requester import Requester
 from homeserver.streams.receipts import Mark
 from homeserver.sync.filters import parse_filter
 from homeserver.sync.request import SyncRequest
 from homeserver.sync.token import parse_sync_token
 from homeserver.syncing import Syncing
-from tests.support.engine import another_process
+from tests.rooms.test_state_intervals import History
+from tests.support.engine import another_process, new_server, receives
 from tests.support.postgres import fresh_database
-from tests.support.server import Server
+from tests.support.room_factory import ALICE, BOB, CHARLIE
+from tests.support.server import FAR_AWAY, Server
 from tests.support.sync_client import ClientView
 from tests.support.syncing import syncing_of
 
@@ -207,3 +212,49 @@ async def test_folding_syncs_gives_the_same_as_a_first_sync(postgres, steps, col
             fresh = replace(client, view=ClientView(client.by.user_id))
             await fresh.syncs()
             client.view.holds_against(fresh.view)
+
+
+async def somebody(server: Server, user_id: str, session: int) -> Requester:
+    person = await server.core.streams.people.by_user_id(UserID(user_id))
+    assert person is not None
+    return Requester(
+        user_nid=person.user_nid,
+        user_id=person.user_id,
+        user_uuid=person.uuid,
+        session_nid=session,
+        session_uuid=uuid4(),
+        device_id=f"DEVICE{session}",
+        is_admin=False,
+        expires_at_ms=FAR_AWAY,
+    )
+
+
+@settings(
+    max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(data=st.data())
+async def test_rooms_whose_history_forks(postgres, data):
+    """State is settled between branches; `state_after` tells how."""
+    history = History(V11, data.draw)
+    async with new_server(postgres) as server, syncing_of(server) as syncing:
+        room = await receives(server, history.start)
+        readers = [await somebody(server, each, n) for n, each in enumerate((ALICE, BOB, CHARLIE))]
+        clients = [
+            Client(by, syncing, ClientView(by.user_id), SHORT, state_after=True) for by in readers
+        ]
+        for client in clients:
+            await client.syncs()
+        for _ in range(data.draw(st.integers(3, 18))):
+            history.grow()
+        while (event := history.next()) is not None:
+            await server.core.engine.admitter.admit(room, event)
+            if data.draw(st.booleans()):
+                await data.draw(st.sampled_from(clients)).syncs()
+        for client in clients:
+            await client.syncs()
+            fresh = replace(client, view=ClientView(client.by.user_id))
+            await fresh.syncs()
+            assert client.view.joined.keys() == fresh.view.joined.keys()
+            for room_id, known in client.view.joined.items():
+                # What is no more cannot be told.
+                assert known.state | fresh.view.joined[room_id].state == known.state

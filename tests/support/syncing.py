@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
 
-from homeserver.config import Config
+from homeserver.config import Config, ServerConfig
 from homeserver.syncing import Syncing, build_syncing
 from homeserver.views.client_events import ClientEvents
-from tests.support.server import Server
+from tests.support.server import SERVER, Server
 
 
 @asynccontextmanager
@@ -20,7 +20,7 @@ async def syncing_of(server: Server, config: Config | None = None) -> AsyncItera
     """Each is a process of its own to clients."""
     streams = server.core.streams
     syncing = build_syncing(
-        config=config or Config(),
+        config=config or Config(server=ServerConfig(name=SERVER)),
         core=server.core,
         database=server.database,
         bus=server.bus,
