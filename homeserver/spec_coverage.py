@@ -30,7 +30,9 @@ _APIS: Mapping[str, str] = MappingProxyType(
 )
 _TIERS = ("core", "full", "legacy")
 
-_NO_IDENTIFIERS = "third-party identifiers (e-mail addresses, phone numbers) are not kept yet"
+_NO_MESSAGES = "no mail and no text messages are sent, so no address can be validated"
+_NO_IDENTITY_SERVER = "no identity server is trusted"
+_NO_NETWORKS = "application services are not asked for their networks yet"
 _NO_SSO = "single sign-on belongs to the OAuth 2.0 API"
 _OLD_SYNC = "deprecated: clients use `/sync`"
 _NO_OFFER = "only who offers the service to others serves it"
@@ -38,22 +40,21 @@ _NO_OFFER = "only who offers the service to others serves it"
 _REASONS_OF_OPERATIONS: Mapping[str, str] = MappingProxyType(
     {
         "inviteBy3PID": "inviting by address needs an identity server",
-        "getWellknownPolicy": "only a policy server serves it",
         "getAuthMetadata": "the OAuth 2.0 API is not served yet",
         "redirectToSSO": _NO_SSO,
         "redirectToIdP": _NO_SSO,
-        "getAccount3PIDs": _NO_IDENTIFIERS,
-        "post3PIDs": _NO_IDENTIFIERS,
-        "add3PID": _NO_IDENTIFIERS,
-        "bind3PID": _NO_IDENTIFIERS,
-        "delete3pidFromAccount": _NO_IDENTIFIERS,
-        "unbind3pidFromAccount": _NO_IDENTIFIERS,
-        "requestTokenTo3PIDEmail": _NO_IDENTIFIERS,
-        "requestTokenTo3PIDMSISDN": _NO_IDENTIFIERS,
-        "requestTokenToResetPasswordEmail": _NO_IDENTIFIERS,
-        "requestTokenToResetPasswordMSISDN": _NO_IDENTIFIERS,
-        "requestTokenToRegisterEmail": _NO_IDENTIFIERS,
-        "requestTokenToRegisterMSISDN": _NO_IDENTIFIERS,
+        "post3PIDs": _NO_IDENTITY_SERVER,
+        "add3PID": _NO_MESSAGES,
+        "bind3PID": _NO_IDENTITY_SERVER,
+        "requestTokenTo3PIDEmail": _NO_MESSAGES,
+        "requestTokenTo3PIDMSISDN": _NO_MESSAGES,
+        "requestTokenToResetPasswordEmail": _NO_MESSAGES,
+        "requestTokenToResetPasswordMSISDN": _NO_MESSAGES,
+        "requestTokenToRegisterEmail": _NO_MESSAGES,
+        "requestTokenToRegisterMSISDN": _NO_MESSAGES,
+        "getProtocolMetadata": _NO_NETWORKS,
+        "queryLocationByProtocol": _NO_NETWORKS,
+        "queryUserByProtocol": _NO_NETWORKS,
         "getEvents": _OLD_SYNC,
         "peekEvents": _OLD_SYNC,
         "getOneEvent": _OLD_SYNC,
@@ -85,13 +86,17 @@ _HEAD = """\
 
 Every operation of the five APIs of the specification v1.19, and the function that carries it out.
 *core* is what everyday clients and servers need, *full* the rest, *legacy* what the specification
-deprecates. Made by `make docs` from the routes of the server.
+deprecates. Made by `make docs` from the routes of the server. What only ever refuses is listed with
+its reason, and not counted as served.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation of the specification. where: file and function; None if it is not served."""
+    """An operation of the specification. where: file and function; None if it has none.
+
+    reason: why there is none, or why it refuses everything; else empty.
+    """
 
     api: str
     method: str
@@ -100,6 +105,10 @@ class Operation:
     tier: str
     where: tuple[str, str] | None
     reason: str
+
+    @property
+    def is_served(self) -> bool:
+        return self.where is not None and not self.reason
 
 
 def spec_coverage_markdown() -> str:
@@ -122,6 +131,13 @@ def unexplained() -> list[str]:
     return [each.operation_id for each in operations() if each.reason == _UNEXPLAINED]
 
 
+def served_routes() -> list[Route]:
+    """Every route, built on nothing: they can be looked at and not called."""
+    services: dict[str, Any] = {each.name: _Anything() for each in fields(MatrixServices)}
+    services["config"] = Config()
+    return list(routes(MatrixServices(**services)))
+
+
 class _Anything:
     """Stands for whatever routes are built on, since they are listed and not called."""
 
@@ -134,11 +150,9 @@ class _Anything:
 
 def _functions() -> dict[tuple[str, str], tuple[str, str]]:
     """File and function by method and path, whose names are left out."""
-    services: dict[str, Any] = {each.name: _Anything() for each in fields(MatrixServices)}
-    services["config"] = Config()
     return {
         (route.method, _shape(path)): _function(route)
-        for route in routes(MatrixServices(**services))
+        for route in served_routes()
         for path in route.paths
     }
 
@@ -166,14 +180,17 @@ def _operation(
         operation_id=operation_id,
         tier=row["tier"],
         where=where,
-        reason="" if where else _reason(row),
+        reason=_reason(row, has_function=where is not None),
     )
 
 
-def _reason(row: Mapping[str, str]) -> str:
+def _reason(row: Mapping[str, str], *, has_function: bool) -> str:
     api = row["api"]
     if api == "client-server":
-        by_operation = _REASONS_OF_OPERATIONS.get(row["operation_id"], _UNEXPLAINED)
+        unnamed = "" if has_function else _UNEXPLAINED
+        by_operation = _REASONS_OF_OPERATIONS.get(row["operation_id"], unnamed)
+        if has_function:
+            return by_operation
         return _REASONS_OF_MODULES.get((api, row["module"]), by_operation)
     return _NO_OFFER if row["role"] == "none" else _REASONS_OF_APIS[api]
 
@@ -188,7 +205,7 @@ def _counts(found: Sequence[Operation]) -> Iterator[str]:
 
 
 def _count(found: Sequence[Operation]) -> str:
-    return f"{sum(each.where is not None for each in found)} of {len(found)}" if found else ""
+    return f"{sum(each.is_served for each in found)} of {len(found)}" if found else ""
 
 
 def _tables(found: Sequence[Operation]) -> Iterator[str]:
@@ -206,5 +223,6 @@ def _row(operation: Operation) -> str:
     else:
         file, function = operation.where
         where = f"[{file}](../{file}) `{function}`"
+        where += f" refuses: {operation.reason}" if operation.reason else ""
     what = f"`{operation.method} {operation.path}`"
     return f"| {operation.operation_id} | {what} | {operation.tier} | {where} |"
