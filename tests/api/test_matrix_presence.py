@@ -114,4 +114,3 @@ class TestSwitchedOff:
             alice = await server.registers("alice")
             await alice.put(status(alice), {"presence": "online", "status_msg": "Hello"})
             assert await alice.get(status(alice)) == {"presence": "offline"}
-

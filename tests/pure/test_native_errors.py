@@ -22,6 +22,7 @@ from homeserver.errors import (
     NotFound,
     TooLarge,
     Unavailable,
+    Unusable,
 )
 from schema.documents.asyncapi import frame_type
 from schema.wire.client_frames import CLIENT_FRAMES, parse_client_frame
@@ -39,6 +40,7 @@ TABLE = [
     (InvalidIdentifier("Not a user ID"), "INVALID_INPUT", 400),
     (TooLarge("Too long"), "TOO_LARGE", 413),
     (Conflict("Taken"), "CONFLICT", 409),
+    (Unusable("Not like this"), "INVALID_INPUT", 400),
     (NotFound("Room not found", kind="room"), "INVALID_ROOM", 404),
     (NotFound("Message not found", kind="message"), "INVALID_MESSAGE", 404),
     (NotFound("User not found", kind="user"), "INVALID_USER", 404),
