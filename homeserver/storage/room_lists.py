@@ -15,8 +15,6 @@ from homeserver.storage.receipts import LAST_MESSAGE
 from homeserver.storage.rooms import room_record
 from homeserver.storage.timeline import Span, span_columns
 
-MAX_UNREAD = 999
-
 _ROOM = ", ".join(
     f"r.{name}"
     for name in (
@@ -126,48 +124,6 @@ async def last_messages(db: Connection, spans: Sequence[Span]) -> dict[int, Stor
         *span_columns(spans),
     )
     return {row["room_nid"]: stored_event(row) for row in rows}
-
-
-async def unread_counts(db: Connection, user_nid: int, spans: Sequence[Span]) -> dict[int, int]:
-    """How many messages of others stand in each room's spans after the user's own last one.
-
-    spans: of each room the newest first. At most 999; rooms without any are left out. No more than
-    1,000 messages of a span are looked at: if none of them is the user's own, that is enough.
-    """
-    rows = await db.fetch(
-        f"""
-        SELECT s.room_nid, counted.unread, counted.answered
-        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
-            WITH ORDINALITY AS s (room_nid, after, upto, since, until, place)
-        CROSS JOIN LATERAL (
-            SELECT count(*) FILTER (WHERE NOT answered) AS unread, bool_or(answered) AS answered
-            FROM (
-                SELECT bool_or(found.sender_nid = $6)
-                    OVER (ORDER BY found.position DESC ROWS UNBOUNDED PRECEDING) AS answered
-                FROM (
-                    SELECT m.sender_nid, m.position FROM events m
-                    WHERE m.room_nid = s.room_nid
-                        AND m.position > s.after AND m.position <= s.upto
-                        AND m.state_version >= s.since AND m.state_version < s.until
-                        AND m.is_message AND m.redacted_by IS NULL AND m.position IS NOT NULL
-                    ORDER BY m.position DESC LIMIT {MAX_UNREAD + 1}
-                ) found
-            ) newest
-        ) counted
-        WHERE counted.unread > 0 OR counted.answered ORDER BY s.place
-        """,
-        *span_columns(spans),
-        user_nid,
-    )
-    counts: dict[int, int] = {}
-    answered: set[int] = set()
-    for row in rows:
-        room_nid = row["room_nid"]
-        if room_nid not in answered:
-            counts[room_nid] = min(counts.get(room_nid, 0) + row["unread"], MAX_UNREAD)
-        if row["answered"]:
-            answered.add(room_nid)
-    return counts
 
 
 async def others_of(db: Connection, user_nid: int, room_nids: Collection[int]) -> Mapping[int, int]:
