@@ -25,6 +25,7 @@ from homeserver.errors import (
     NameReserved,
     NotAllowed,
     NotFound,
+    TooLarge,
 )
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord
@@ -39,6 +40,7 @@ from homeserver.storage.database import Connection, Database
 from homeserver.streams.room_records import RoomRecords
 
 CANONICAL = "m.room.canonical_alias"
+MAX_OF_ONE_ROOM = 200
 
 
 class Aliases:
@@ -93,13 +95,15 @@ class Aliases:
         return room
 
     async def add(self, by: Requester, room_uuid: UUID, text: str) -> RoomAlias:
-        """Gives a room a further name. Raises AliasTaken, NameReserved."""
+        """Gives a room a further name. Raises AliasTaken, NameReserved, TooLarge."""
         require_active(by)
         alias = self.local(text)
         self.check_free_for(by, alias)
         room = await self._lookups.room(room_uuid)
         await self._members.require(by, room)
         async with self._database.transaction() as db:
+            if len(await aliases.of_room(db, room.room_nid)) >= MAX_OF_ONE_ROOM:
+                raise TooLarge(f"A room has at most {MAX_OF_ONE_ROOM} names.")
             await self.claim(alias, room, by)(db)
         return alias
 

@@ -58,6 +58,19 @@ class TestSetRoomAlias:
         refused = await alice.is_refused("PUT", alias_path(alias), {"room_id": room}, status=400)
         assert refused == "M_INVALID_PARAM"
 
+    async def test_a_room_has_so_many_names(self, server, database):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        await rows(
+            database,
+            "INSERT INTO room_aliases (alias, room_nid, created_by)"
+            " SELECT '#n' || n || ':example.org', room_nid, user_nid"
+            " FROM rooms, users, generate_series(1, 200) n RETURNING 1",
+        )
+        body = {"room_id": room}
+        path = alias_path("#garden:example.org")
+        assert await alice.is_refused("PUT", path, body, status=413) == "M_TOO_LARGE"
+
     async def test_strangers_learn_nothing(self, server):
         alice, bob = await server.registers("alice"), await server.registers("bob")
         room = await alice.creates_room()
