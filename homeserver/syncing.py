@@ -15,8 +15,9 @@ from homeserver.sync.filter_store import FilterStore
 from homeserver.sync.journal import Journal, Memory, Tails
 from homeserver.sync.lazy import ToldMembers
 from homeserver.sync.live import LiveAnswers, LiveSources
-from homeserver.sync.loading import Inputs, Sources
+from homeserver.sync.loading import Inputs
 from homeserver.sync.members import MemberEvents
+from homeserver.sync.reading import Sources
 from homeserver.sync.rosters import Rosters
 from homeserver.sync.sliding.connections import Connections
 from homeserver.sync.sliding.faces import Faces

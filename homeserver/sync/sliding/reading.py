@@ -17,7 +17,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.receipts import ReadRow
 from homeserver.storage.sync_reads import Movement, OwnRoom, Wanted, WantedMember, WantedState
 from homeserver.storage.timeline import MAX_POSITION
-from homeserver.sync.loading import MAX_RECEIPTS, Sources, related
+from homeserver.sync.reading import MAX_RECEIPTS, Sources, related
 from homeserver.sync.shown import from_outside, visible_rows
 from homeserver.sync.sliding.connection import Connection as Told
 from homeserver.sync.sliding.faces import Faces

@@ -9,7 +9,7 @@ from homeserver.requester import Requester
 from homeserver.storage import sync_reads
 from homeserver.sync.counts import NotificationCounts
 from homeserver.sync.journal import Journal
-from homeserver.sync.loading import Sources, within
+from homeserver.sync.reading import Sources, within
 from homeserver.sync.sliding import build
 from homeserver.sync.sliding.connection import Connection
 from homeserver.sync.sliding.connections import Connections, position_text
