@@ -26,7 +26,9 @@ class TestRoutes:
             for route in served_routes()
             if _is_stable(route) and find(route.method, route.paths[0]) is None
         ]
-        assert strangers == []
+        # "Fallback" of user-interactive authentication: in the text, not in the OpenAPI files.
+        fallback = "v3/auth/{authType}/fallback/web"
+        assert {path for _, path in strangers} <= {fallback}
 
 
 def _is_stable(route: Route) -> bool:
