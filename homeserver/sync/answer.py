@@ -69,17 +69,15 @@ class SyncAnswer:
         )
 
     def json(self) -> bytes:
-        sections = [
-            b'"%b":{%b}' % (name, _members(rooms))
-            for name, rooms in (
-                (b"join", self.join),
-                (b"invite", self.invite),
-                (b"knock", self.knock),
-                (b"leave", self.leave),
-            )
-            if rooms
-        ]
         parts = [b'{"next_batch":"%b"' % str(self.token).encode()]
+        sections = [b'"join":{%b}' % _members(self.join)] if self.join else []
+        for name, rooms in (
+            (b"invite", self.invite),
+            (b"knock", self.knock),
+            (b"leave", self.leave),
+        ):
+            if rooms:
+                sections.append(b'"%b":{%b}' % (name, _members(rooms)))
         if sections:
             parts.append(b'"rooms":{%b}' % b",".join(sections))
         if self.account_data:

@@ -331,11 +331,14 @@ class LiveAnswers:
             room_id = reading.roster.rooms.get(room_nid)
             if room_id is None:
                 continue
-            part = extras.get(room_nid) or RoomPart(_quiet(reading.token))
-            part.counts = told_counts(counts.get(room_nid), reading.wanted)
+            shared, part = rooms.shared.get(room_nid), extras.get(room_nid)
+            own_counts = told_counts(counts.get(room_nid), reading.wanted)
+            if part is None:
+                result.join[room_id] = b"%b%b}" % (shared, own_counts)
+                continue
+            part.counts = own_counts
             part.state_after = reading.request.state_after
-            shared = rooms.shared.get(room_nid) or shared_json(part)
-            result.join[room_id] = shared + own_json(part)
+            result.join[room_id] = (shared or shared_json(part)) + own_json(part)
         if news.account_data:
             mine = [row for row in news.account_data if row.room_nid == GLOBAL]
             result.account_data = global_account_data(mine, reading.wanted)
