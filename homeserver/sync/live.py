@@ -333,9 +333,10 @@ class LiveAnswers:
                 continue
             shared, part = rooms.shared.get(room_nid), extras.get(room_nid)
             own_counts = told_counts(counts.get(room_nid), reading.wanted)
-            if part is None:
+            if shared is not None and part is None:
                 result.join[room_id] = b"%b%b}" % (shared, own_counts)
                 continue
+            part = part or RoomPart(_quiet(reading.token))
             part.counts = own_counts
             part.state_after = reading.request.state_after
             result.join[room_id] = (shared or shared_json(part)) + own_json(part)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from homeserver.storage.database import Database
+from tests.support.api_server import api_server
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
 from tests.support.sync_client import ClientView
 
@@ -523,6 +524,34 @@ class TestLeaving:
         await bob.post(f"v3/rooms/{q(room)}/leave")
         part = await client.room(room, "leave")
         assert part["timeline"]["events"][-1]["content"]["membership"] == "leave"
+
+
+class TestDeletedRooms:
+    """Native clients can delete rooms."""
+
+    async def test_a_room_that_is_deleted_is_a_room_that_was_left(self, server):
+        alice, bob = await server.registers("alice"), await server.registers("bob")
+        room = await room_of(alice, bob)
+        client = await client_of(bob)
+        (listed,) = await alice.native.get("/api/rooms")
+        await alice.native.delete(f"/api/rooms/{listed['id']}")
+        async with asyncio.timeout(20):
+            while room not in client.view.left:
+                await client.syncs(timeout=1_000)
+        assert room not in client.view.joined
+        assert await Client(bob).room(room) == {}
+
+
+class TestShutdown:
+    async def test_waiting_requests_are_answered_when_the_server_stops(self, database):
+        async with api_server(database) as api:
+            server = MatrixServer(api.client)
+            client = await client_of(await server.registers("alice"))
+            waiting = await waits(client)
+            assert api.facades is not None
+            await api.facades.drain()
+            assert (await waiting).keys() == {"next_batch"}
+            assert (await client.syncs(timeout=WAIT_MS)).keys() == {"next_batch"}
 
 
 class TestInvitations:

@@ -23,7 +23,7 @@ from homeserver.clock import SystemClock
 from homeserver.config import AuthConfig, Config, RateLimitsConfig, ServerConfig
 from homeserver.core import build_core
 from homeserver.events.signing import SigningKey
-from homeserver.facades import build_facades
+from homeserver.facades import Facades, build_facades
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
 from homeserver.storage.database import Database
@@ -113,8 +113,9 @@ class Someone:
 class ApiServer:
     """The server, and how people come to it."""
 
-    def __init__(self, client: TestClient) -> None:
+    def __init__(self, client: TestClient, facades: Facades | None = None) -> None:
         self.client = client
+        self.facades = facades
         self.nobody = Someone(client)
 
     async def registers(self, name: str) -> Someone:
@@ -173,7 +174,7 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
     tasks = [asyncio.ensure_future(run()) for run in work]
     try:
         async with TestClient(TestServer(facades.applications[0])) as client:
-            yield ApiServer(client)
+            yield ApiServer(client, facades)
     finally:
         for task in tasks:
             task.cancel()
