@@ -1,7 +1,6 @@
 """What operators rely on: how it starts and stops, what watches it, what stands in its log."""
 
 import asyncio
-import json
 import re
 import signal
 from pathlib import Path
@@ -230,8 +229,7 @@ class TestLog:
 
     async def test_every_line_is_an_object_that_says_when_and_what(self, play: Play) -> None:
         await play.cast("alice")
-        for line in play.server.log.splitlines():
-            entry = json.loads(line)
+        for entry in play.server.log_lines:
             assert entry.keys() >= {"timestamp", "level", "event"}
 
     async def test_even_of_requests_that_are_no_http(self, play: Play) -> None:
