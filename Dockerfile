@@ -8,6 +8,8 @@ RUN pip download --no-cache-dir --require-hashes --dest /wheels --requirement re
 COPY pyproject.toml README.md LICENSE ./
 COPY homeserver homeserver
 COPY clientapi clientapi
+COPY mediarepo mediarepo
+COPY e2e e2e
 COPY schema schema
 RUN python -m venv /opt/foyer \
     && /opt/foyer/bin/pip install --no-cache-dir --no-index --find-links /wheels .
