@@ -12,6 +12,7 @@ from homeserver.events.stored import LocalFacts, RoomRecord, Status, StoredEvent
 from homeserver.identifiers import MAX_IDENTIFIER_BYTES, StateKey, native_uuid
 from homeserver.messages import REDACTION_TYPE, relation_of
 from homeserver.rooms.head import RoomHead
+from homeserver.storage import appending
 from homeserver.storage.database import Connection
 from homeserver.storage.events import Redaction
 from homeserver.storage.relations import REDACTION, RelationRow
@@ -47,6 +48,17 @@ class Consequences:
     redactions: list[Redaction] = field(default_factory=list)
     withdrawn_relations: list[int] = field(default_factory=list)
 
+    @property
+    def are_none(self) -> bool:
+        return not (
+            self.state
+            or self.memberships
+            or self.auth
+            or self.relations
+            or self.redactions
+            or self.withdrawn_relations
+        )
+
     def add(self, other: "Consequences") -> None:
         self.state += other.state
         self.memberships += other.memberships
@@ -81,6 +93,13 @@ class Prepared:
         """Whether it gets a position in the stream that everybody follows."""
         return not self.backfilled and self.facts.status is Status.ACCEPTED
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its row is new, stands at the end of the room, and is all there is to write."""
+        return (
+            self.reaches_people and not self.promoted and appending.is_plain(self.event, self.facts)
+        )
+
 
 @dataclass(slots=True)
 class Item:
@@ -100,6 +119,16 @@ class Item:
     also: AlsoWrite | None = None
     alone: bool = False
     again: "Again | None" = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of messages only, which one statement can write."""
+        return (
+            not self.new_room
+            and self.also is None
+            and self.consequences.are_none
+            and all(each.is_plain for each in self.events)
+        )
 
 
 class Again(Protocol):

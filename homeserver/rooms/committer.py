@@ -5,7 +5,7 @@ itself while the transaction before it runs (design section 6).
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,7 +14,7 @@ from homeserver.errors import FoyerError, Unavailable
 from homeserver.events.stored import StoredEvent
 from homeserver.rooms.batch import Consequences, Item, Prepared, as_stored
 from homeserver.rooms.rebuilding import Outcome, rebuilt
-from homeserver.storage import events, relations, room_state, rooms, streams
+from homeserver.storage import appending, events, relations, room_state, rooms, streams
 from homeserver.storage.database import Connection, Database, TransactionConflict
 from homeserver.storage.rooms import HeadAdvance, HeadRow
 from homeserver.streams.tail import EVENTS, Committed, EventTail
@@ -67,12 +67,14 @@ class _Waiting:
 @dataclass(slots=True)
 class _Outcome:
     """What a transaction did. rebuilt: what was written on heads that other processes left.
-    refused: what was then said against an item. stale: what only its maker can prepare again."""
+    refused: what was then said against an item. stale: what only its maker can prepare again.
+    overtaken: what a transaction has yet to do that can build on what others wrote."""
 
     written: list[tuple[_Waiting, Sequence[StoredEvent]]] = field(default_factory=list)
     rebuilt: list[_Waiting] = field(default_factory=list)
     refused: list[tuple[_Waiting, FoyerError]] = field(default_factory=list)
     stale: list[_Waiting] = field(default_factory=list)
+    overtaken: list[_Waiting] = field(default_factory=list)
 
     def add(self, waiting: _Waiting, item: Outcome) -> None:
         if item is None:
@@ -84,6 +86,7 @@ class _Outcome:
             self.refused.append((waiting, item))
 
 
+_Write = Callable[[Sequence[_Waiting]], Awaitable[_Outcome]]
 Announce = Callable[[str, str], None]
 Dropped = Callable[[int], None]
 Observe = Callable[[int, float], None]
@@ -159,11 +162,18 @@ class Committer:
         batch, self._queue = self._queue[:count], self._queue[count:]
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        if all(waiting.item.is_plain for waiting in batch):
+            batch = await self._attempt(batch, self._append)
+        if batch:
+            await self._attempt(batch, self._write)
+
+    async def _attempt(self, batch: Sequence[_Waiting], write: _Write) -> Sequence[_Waiting]:
+        """Writes a batch and tells everybody how it went. Returns what was overtaken."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            outcome = await self._write(batch)
+            outcome = await write(batch)
         except TransactionConflict:
             # Rolled back for certain, to let another process go on.
             self._make_stale(batch, alone=True)
@@ -176,6 +186,24 @@ class Committer:
             self._settle(outcome)
             count = sum(len(stored) for _, stored in outcome.written)
             self._observe(count, loop.time() - started)
+            return outcome.overtaken
+        return ()
+
+    async def _append(self, batch: Sequence[_Waiting]) -> "_Outcome":
+        """Writes messages of rooms that nobody else wrote to meanwhile, in one statement."""
+        events = [(each.event, each.facts) for waiting in batch for each in waiting.item.events]
+        async with self._database.connection() as db:
+            appended = await appending.append(db, _advances(batch), events, stream=EVENTS)
+        outcome, position = _Outcome(), appended.first
+        for waiting in batch:
+            if waiting.item.room.room_nid not in appended.raised:
+                outcome.overtaken.append(waiting)
+                continue
+            prepared = waiting.item.events
+            stored = [as_stored(each, at) for at, each in enumerate(prepared, start=position)]
+            outcome.written.append((waiting, stored))
+            position += len(stored)
+        return outcome
 
     async def _write(self, batch: Sequence[_Waiting]) -> "_Outcome":
         async with self._database.transaction() as db:

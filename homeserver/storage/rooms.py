@@ -122,47 +122,59 @@ async def head(db: Connection, room_nid: int) -> HeadRow | None:
     )
 
 
+RAISED_HEADS = """
+    wanted AS (
+        SELECT * FROM unnest(string_to_array($1, ' ')::bigint[],
+            string_to_array($2, ' ')::bigint[], string_to_array($3, ' ')::bigint[],
+            string_to_array($4, ' ')::integer[], string_to_array($5, ' ')::bigint[],
+            string_to_array($6, ' '))
+        AS w (room_nid, expected, head_version, state_version, depth, extremities)
+    ), locked AS MATERIALIZED (
+        SELECT room_nid, head_version FROM room_heads
+        WHERE room_nid = ANY(string_to_array($1, ' ')::bigint[]) ORDER BY room_nid FOR UPDATE
+    ), raised AS (
+        UPDATE room_heads h
+        SET head_version = w.head_version, state_version = w.state_version, depth = w.depth,
+            extremities = w.extremities::bigint[]
+        FROM locked l JOIN wanted w USING (room_nid)
+        WHERE h.room_nid = l.room_nid AND l.head_version = w.expected
+        RETURNING h.room_nid
+    )
+"""
+"""Common table expressions that take `head_arguments` and raise each room's head where it stands at
+the expected version: `raised` has those rooms, `locked` all of them. The order of the rooms keeps
+two processes from waiting for each other."""
+
+
+def head_arguments(advances: Sequence[HeadAdvance]) -> tuple[str, ...]:
+    """What RAISED_HEADS takes. Arrays go as text: asyncpg asks of each element whether it is an
+    array itself.
+    """
+    rows = [advance.row for advance in advances]
+    return (
+        spaced(row.room_nid for row in rows),
+        spaced(advance.expected_version for advance in advances),
+        spaced(row.head_version for row in rows),
+        spaced(row.state_version for row in rows),
+        spaced(row.depth for row in rows),
+        " ".join(_array_text(row.extremities) for row in rows),
+    )
+
+
 async def advance_heads(db: Connection, advances: Sequence[HeadAdvance]) -> frozenset[int]:
     """Raises each room's head where it stands at the expected version, rooms in order.
 
-    Returns the numbers of the rooms that were raised; the heads of the others are locked, too. The
-    order keeps two processes from waiting for each other. Arrays go as text: asyncpg asks of each
-    element whether it is an array itself.
+    Returns the numbers of the rooms that were raised; the heads of the others are locked, too.
     """
-    ordered = sorted(advances, key=lambda advance: advance.row.room_nid)
-    rows_wanted = [advance.row for advance in ordered]
     rows = await db.fetch(
-        """
-        WITH wanted AS (
-            SELECT * FROM unnest(string_to_array($1, ' ')::bigint[],
-                string_to_array($2, ' ')::bigint[], string_to_array($3, ' ')::bigint[],
-                string_to_array($4, ' ')::integer[], string_to_array($5, ' ')::bigint[],
-                string_to_array($6, ' '))
-            AS w (room_nid, expected, head_version, state_version, depth, extremities)
-        ), locked AS MATERIALIZED (
-            SELECT room_nid, head_version FROM room_heads
-            WHERE room_nid = ANY(string_to_array($1, ' ')::bigint[]) ORDER BY room_nid FOR UPDATE
-        ), raised AS (
-            UPDATE room_heads h
-            SET head_version = w.head_version, state_version = w.state_version, depth = w.depth,
-                extremities = w.extremities::bigint[]
-            FROM locked l JOIN wanted w USING (room_nid)
-            WHERE h.room_nid = l.room_nid AND l.head_version = w.expected
-            RETURNING h.room_nid
-        )
-        SELECT raised.room_nid FROM locked LEFT JOIN raised USING (room_nid)
-        """,
-        _spaced(row.room_nid for row in rows_wanted),
-        _spaced(advance.expected_version for advance in ordered),
-        _spaced(row.head_version for row in rows_wanted),
-        _spaced(row.state_version for row in rows_wanted),
-        _spaced(row.depth for row in rows_wanted),
-        " ".join(_array_text(row.extremities) for row in rows_wanted),
+        f"WITH {RAISED_HEADS} SELECT raised.room_nid FROM locked LEFT JOIN raised USING (room_nid)",
+        *head_arguments(advances),
     )
     return frozenset(row["room_nid"] for row in rows if row["room_nid"] is not None)
 
 
-def _spaced(numbers: Iterable[int]) -> str:
+def spaced(numbers: Iterable[int]) -> str:
+    """Numbers as `string_to_array` reads them."""
     return " ".join(map(str, numbers))
 
 

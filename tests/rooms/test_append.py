@@ -294,6 +294,17 @@ class TestBatches:
         assert texts(await history_of(engine, two)) == ["elsewhere"]
         assert TOPIC not in await state_now(engine, one)
 
+    async def test_what_a_message_may_be_called(self, engine):
+        """Messages of a batch go to the database in one text; nothing in them may part it."""
+        (alice,) = await engine.people("alice")
+        room = await engine.group(alice)
+        types = ["plain", "\x1e", "a b", "\\", "\x1f\x1d", "{,}", '"', "NULL", "\u00a0é漢🙂"]
+        content = {"body": "\x1e\x1f \\ ' \" é漢🙂 \u2028"}
+        sent = await asyncio.gather(*(engine.sends(alice, room, each, content) for each in types))
+        for type_, each in zip(types, sent, strict=True):
+            event = (await stored(engine, each.event.event_id)).event
+            assert (event.type, event.content) == (type_, content)
+
     async def test_a_statement_that_fails(self, engine):
         (alice,) = await engine.people("alice")
         room = await engine.group(alice)
@@ -419,6 +430,21 @@ class TestTwoProcesses:
                 assert mine == [f"{name} {n}" for n in range(counts[index])]
             for before, each in pairwise(history):
                 assert each.event.prev_events == (before.event.event_id,)
+        taken = await fetch(engine, "SELECT position FROM events WHERE position > 0")
+        assert sorted(row["position"] for row in taken) == list(range(1, len(taken) + 1))
+
+    async def test_a_room_that_is_overtaken_beside_one_that_is_not(self, engine, database_dsn):
+        (alice,) = await engine.people("alice")
+        one, two = await engine.group(alice), await engine.group(alice)
+        await engine.says(alice, one, "first")
+        async with another_process(database_dsn) as other:
+            await other.says(alice, one, "second")
+            await asyncio.gather(engine.says(alice, one, "third"), engine.says(alice, two, "here"))
+        history = await history_of(engine, one)
+        assert texts(history) == ["first", "second", "third"]
+        for before, each in pairwise(history):
+            assert each.event.prev_events == (before.event.event_id,)
+        assert texts(await history_of(engine, two)) == ["here"]
 
     async def test_state_in_the_same_room(self, engine, database_dsn):
         alice, bob = await engine.people("alice", "bob")
