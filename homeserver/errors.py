@@ -11,7 +11,8 @@ FoyerError
 │   │   ├── NotBanned
 │   │   ├── NoIdentityServer
 │   │   ├── OutsideNamespace
-│   │   └── AccountSuspended
+│   │   ├── AccountSuspended
+│   │   └── QuotaExceeded
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
 │   │   ├── MissingToken
 │   │   ├── TokenExpired
@@ -31,16 +32,22 @@ FoyerError
 │   │   └── UnknownDevice
 │   ├── ControlledByServer
 │   ├── NoSuchNeighbour
+│   ├── NotAnImage
+│   ├── ImagingFailed
 │   ├── TooLarge
+│   │   ├── ImageTooLarge
 │   │   ├── ProfileTooLarge
 │   │   └── KeyTooLarge
 │   └── Conflict           collides with what exists
 │       ├── AliasTaken
+│       ├── MediaExists
 │       ├── DuplicateAnnotation
 │       ├── UsernameTaken
 │       └── NameReserved
 ├── NotFound               absent, or not visible to the caller; carries what was looked for
 └── Unavailable            not the caller's fault; trying again later helps
+    ├── NotYetUploaded
+    └── StoreUnavailable
 """
 
 
@@ -78,6 +85,10 @@ class OutsideNamespace(NotAllowed):
 
 class AccountSuspended(NotAllowed):
     """The account may read, and not write, until an administrator says otherwise."""
+
+
+class QuotaExceeded(NotAllowed):
+    """The user keeps as much here as he may, or has uploaded enough for a day."""
 
 
 class NotAuthenticated(Refused):
@@ -168,8 +179,20 @@ class NoSuchNeighbour(Unusable):
     """Something was to be put beside what is not there."""
 
 
+class NotAnImage(Unusable):
+    """A file that was to be shown is no picture, or none of a kind that is looked at."""
+
+
+class ImagingFailed(Unusable):
+    """A picture that cannot be decoded, or not in the time and memory that there is for it."""
+
+
 class TooLarge(Unusable):
     """Over a size limit."""
+
+
+class ImageTooLarge(TooLarge):
+    """A picture with too many pixels or bytes to be looked at."""
 
 
 class ProfileTooLarge(TooLarge):
@@ -186,6 +209,10 @@ class Conflict(Unusable):
 
 class AliasTaken(Conflict):
     """Another room has this alias."""
+
+
+class MediaExists(Conflict):
+    """A file was uploaded to this address already."""
 
 
 class DuplicateAnnotation(Conflict):
@@ -210,3 +237,11 @@ class NotFound(FoyerError):
 
 class Unavailable(FoyerError):
     """The server cannot answer now, for instance because the database is away."""
+
+
+class NotYetUploaded(Unavailable):
+    """An address that waits for its file."""
+
+
+class StoreUnavailable(Unavailable):
+    """Files cannot be kept or read now: the disk is full, or the bucket does not answer."""

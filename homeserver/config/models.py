@@ -21,9 +21,11 @@ from homeserver.config.values import (
     JWTSecret,
     Networks,
     OptionalBindAddress,
+    OptionalMoment,
     OptionalPublicURL,
     Origins,
     Paths,
+    Ports,
     PublicURL,
     Rate,
     Registrations,
@@ -31,6 +33,7 @@ from homeserver.config.values import (
     ServerNameText,
     TurnURIs,
     from_text,
+    parse_moment,
 )
 
 _NO_SECRET = SecretStr("")
@@ -245,12 +248,137 @@ class SearchConfig(Section):
 
 
 class StorageConfig(Section):
-    """Attachments. The media repository uses these; this version has none yet."""
+    """Attachments, which Matrix calls media; `[media]` has everything else about them."""
 
-    attachments_path: Path = Path("foyer-data/attachments")
-    """Folder for attachments."""
-    max_attachment_size_mb: Count = 10
+    attachments_path: str = ""
+    """Folder for attachments; empty: `media` in the data folder."""
+    max_attachment_size_mb: Count = 50
     """Largest attachment, in MiB."""
+
+
+class ThumbnailsConfig(Section):
+    """Thumbnails, and what is found out about pictures, in processes apart from the server."""
+
+    workers: Count = 1
+    """Processes that work on pictures at the same time."""
+    max_waiting: Count = 200
+    """Pictures that may wait for one; then requests are refused for the moment."""
+    timeout_seconds: Seconds = 20.0
+    """A picture that takes longer is given up."""
+    max_memory_mb: int = Field(default=2048, ge=512)
+    """Address space of a process, in MiB; what it really uses is a fraction of it."""
+    max_megapixels: Count = 100
+    """A picture with more pixels (all frames of an animation together) gets no thumbnail."""
+    max_frames: Count = 500
+    """An animation with more frames gets a still thumbnail."""
+    max_file_mb: Count = 100
+    """A larger file gets no thumbnail, in MiB."""
+
+
+class PreviewsConfig(Section):
+    """Previews of links: the server asks other sites for people who write to each other."""
+
+    enabled: bool = False
+    """Whether there are any."""
+    allowed_networks: Networks = ()
+    """Networks (CIDR) that may be asked although they are not public."""
+    denied_networks: Networks = ()
+    """Networks (CIDR) that are never asked, besides all that are not public."""
+    ports: Ports = (80, 443)
+    """Ports that may be asked."""
+    max_page_kb: Count = 1024
+    """How much of a page is read, in KiB; what stands later is not looked at."""
+    max_image_mb: Count = 10
+    """Largest picture of a page, in MiB."""
+    timeout_seconds: Seconds = 15.0
+    """How long making a preview may take."""
+    max_concurrent: Count = 20
+    """Previews that are made at the same time; further requests are refused for the moment."""
+    per_minute: Rate = 30.0
+    """New previews for one user."""
+    burst: Count = 60
+    """New previews for one user, at once."""
+    keep_hours: Count = 24
+    """A preview is kept for so long, and one that failed for an hour at most."""
+    accept_language: str = Field(default="en", pattern=r"^[A-Za-z0-9,;=.* -]{1,100}$")
+    """Which languages pages are asked for: an `Accept-Language` header."""
+
+
+class S3Config(Section):
+    """A bucket for attachments, with `media.store = "s3"`."""
+
+    bucket: str = ""
+    """Name of the bucket."""
+    endpoint: OptionalPublicURL = ""
+    """Address of a service that is not Amazon's."""
+    region: str = "us-east-1"
+    """Region of the bucket."""
+    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*)?$")
+    """Folder in the bucket; empty: the bucket is for this alone."""
+    access_key_id: SecretStr = _NO_SECRET
+    """Access key."""
+    secret_access_key: SecretStr = _NO_SECRET
+    """Secret that belongs to it."""
+
+
+class MediaConfig(Section):
+    """The media repository: attachments of both protocols."""
+
+    in_process: bool = True
+    """Whether `foyer serve` serves media itself; else `foyer media` does, and a proxy tells them \
+apart."""
+    bind_addr: BindAddress = "127.0.0.1:8082"
+    """Address and port of `foyer media`."""
+    max_connections: Count = 10
+    """Connections of `foyer media` to the database."""
+    public_url: OptionalPublicURL = ""
+    """What stands before `/api/attachments` in addresses of attachments; empty: \
+`server.public_url`."""
+    store: Literal["filesystem", "s3"] = "filesystem"
+    """Where new files go. What is elsewhere is served still; `foyer media move` brings it here."""
+    unauthenticated: bool = False
+    """Whether the old endpoints serve files to everybody who knows their address."""
+    unauthenticated_before: OptionalMoment = ""
+    """Only files that came before this moment (`2026-01-31` or `2026-01-31T12:00:00Z`) are served \
+so: the freeze of Matrix 1.12."""
+    quota_user_mb: int = Field(default=0, ge=0)
+    """Most that one user may keep here, in MiB; 0: anything."""
+    quota_day_mb: int = Field(default=0, ge=0)
+    """Most that one user may upload in 24 hours, in MiB; 0: anything."""
+    uploads_at_once: Count = 16
+    """Uploads of one user at the same time."""
+    pending_uploads: Count = 50
+    """Addresses of one user to which nothing was uploaded yet."""
+    pending_hours: Count = 24
+    """How long such an address waits for its file."""
+    max_wait_seconds: Seconds = 60.0
+    """Longest that a download waits for a file that is not uploaded yet."""
+    stalled_seconds: Seconds = 60.0
+    """An upload of which nothing comes for so long is given up."""
+    keep_unreferenced_days: float = Field(default=7.0, ge=0)
+    """A file goes so long after the last message with it was deleted."""
+    keep_unused_days: float = Field(default=0.0, ge=0)
+    """A file that no message ever named goes after so long; 0: never, for the server cannot see \
+what encrypted messages name."""
+    keep_local_days: float = Field(default=0.0, ge=0)
+    """A file of this server's users that nobody looked at for so long goes; 0: never."""
+    keep_remote_days: float = Field(default=90.0, ge=0)
+    """A copy of another server's file that nobody looked at for so long goes; 0: never."""
+    s3: S3Config = S3Config()
+    thumbnails: ThumbnailsConfig = ThumbnailsConfig()
+    previews: PreviewsConfig = PreviewsConfig()
+
+    @property
+    def frozen_at_ms(self) -> int | None:
+        """When the old endpoints were frozen, in milliseconds since the epoch."""
+        text = self.unauthenticated_before
+        return round(parse_moment(text).timestamp() * 1000) if text else None
+
+    @model_validator(mode="after")
+    def _has_a_bucket(self) -> Self:
+        if self.store == "s3" and not self.s3.bucket:
+            raise ValueError("media.s3.bucket is missing")
+        return self
 
 
 class WhatsAppConfig(Section):
@@ -365,12 +493,19 @@ class Config(Section):
     rate_limits: RateLimitsConfig = RateLimitsConfig()
     search: SearchConfig = SearchConfig()
     storage: StorageConfig = StorageConfig()
+    media: MediaConfig = MediaConfig()
     bridges: BridgesConfig = BridgesConfig()
     appservices: AppservicesConfig = AppservicesConfig()
     turn: TurnConfig = TurnConfig()
     support: SupportConfig = SupportConfig()
     policy_server: PolicyServerConfig = PolicyServerConfig()
     logging: LoggingConfig = LoggingConfig()
+
+    @property
+    def media_dir(self) -> Path:
+        """Folder for attachments."""
+        path = self.storage.attachments_path
+        return Path(path) if path else self.server.data_dir / "media"
 
     @model_validator(mode="after")
     def _a_frame_holds_a_message(self) -> Self:

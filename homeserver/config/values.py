@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -95,6 +96,20 @@ def _json_array(text: str) -> Any:
         raise ValueError("is not a JSON array") from error
 
 
+def parse_moment(text: str) -> datetime:
+    """`2026-01-31` or `2026-01-31T12:00:00Z`; without a time zone: UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _check_moment(text: str) -> str:
+    try:
+        parse_moment(text)
+    except ValueError:
+        raise ValueError("must be a date, or a date and time (ISO 8601)") from None
+    return text
+
+
 ServerNameText = Annotated[str, AfterValidator(_check_server_name)]
 BindAddress = Annotated[str, AfterValidator(_check_address)]
 OptionalBindAddress = Annotated[str, AfterValidator(_unless_empty(_check_address))]
@@ -107,6 +122,8 @@ Origins = Annotated[
 ]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(from_text)]
 Seconds = Annotated[float, Field(gt=0)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=_MAX_PORT)], ...], BeforeValidator(from_text)]
+OptionalMoment = Annotated[str, AfterValidator(_unless_empty(_check_moment))]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(from_text)]
 TurnURIs = Annotated[
     tuple[Annotated[str, Field(pattern=r"^turns?:\S+$")], ...], BeforeValidator(from_text)

@@ -1,0 +1,167 @@
+"""Putting files into a store and taking them out, so that rows and files always fit.
+
+    spooled and synced → put into the store → row claimed, rows that use it written → COMMIT
+
+Until the commit the spooled file says what may stand in the store without a row; `recover` removes
+that after a crash. A file goes while its row is locked, so nobody can claim it meanwhile; who
+claims it afterwards finds it gone, and puts it back before he commits.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from homeserver.clock import Clock
+from homeserver.errors import Unavailable
+from homeserver.storage import media_files
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.media_files import FileRecord
+from mediarepo.spool import Spool, Spooled
+from mediarepo.store import Missing, Store
+from mediarepo.store.filesystem import FilesystemStore
+
+T = TypeVar("T")
+
+Record = Callable[[Connection, FileRecord], Awaitable[T]]
+"""Writes the rows that use a file, in the transaction that claims it."""
+
+_MAX_LEFT_OVER = 10_000
+
+log = structlog.get_logger(__name__)
+
+
+class Files:
+    """All files, wherever they are kept.
+
+    stores: by their names; new_store: the name of the one where new files go.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        stores: Mapping[str, Store],
+        new_store: str,
+        spool: Spool,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._stores = stores
+        self._new_store = new_store
+        self._spool = spool
+        self._clock = clock
+        self._left_over: set[bytes] = set()
+
+    async def keep(self, stream: AsyncIterable[bytes], *, max_bytes: int, record: Record[T]) -> T:
+        """Stores what comes; returns what `record` returns. When this returns it is safe.
+
+        Raises TooLarge, StoreUnavailable, Unavailable, and what the stream and `record` raise:
+        then nothing is stored.
+        """
+        async with self.received(stream, max_bytes=max_bytes) as spooled:
+            return await self.store(spooled, record)
+
+    def received(
+        self, stream: AsyncIterable[bytes], *, max_bytes: int
+    ) -> AbstractAsyncContextManager[Spooled]:
+        """What comes, on the disk of this machine for as long as the block lasts."""
+        return self._spool.receive(stream, max_bytes=max_bytes)
+
+    async def store(self, spooled: Spooled, record: Record[T]) -> T:
+        """Stores what was received. Raises as `keep` does."""
+        await self._stores[self._new_store].put(spooled.sha256, spooled.path)
+        try:
+            async with self._database.transaction() as db:
+                file = await media_files.claim(
+                    db,
+                    spooled.sha256,
+                    spooled.size,
+                    store=self._new_store,
+                    now_ms=self._clock.now_ms(),
+                )
+                result = await record(db, file)
+                await self._put_back(file, spooled)
+        except BaseException:
+            await self._forget_if_unknown(spooled.sha256)
+            raise
+        return result
+
+    async def open(
+        self, file: FileRecord, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to, and without, `end`. Raises StoreUnavailable."""
+        async for chunk in self._stores[file.store].open(file.sha256, start=start, end=end):
+            yield chunk
+
+    def path(self, file: FileRecord) -> Path | None:
+        """Where a file is on the disk of this machine; None: it is elsewhere."""
+        store = self._stores[file.store]
+        return store.path(file.sha256) if isinstance(store, FilesystemStore) else None
+
+    @asynccontextmanager
+    async def on_disk(self, file: FileRecord) -> AsyncIterator[Path]:
+        """A path that the file can be read from for as long as the block lasts; never write there.
+
+        Raises StoreUnavailable.
+        """
+        path = self.path(file)
+        if path is not None:
+            yield path
+            return
+        async with self.received(self.open(file), max_bytes=file.size) as spooled:
+            yield spooled.path
+
+    async def discard(self, sha256: bytes) -> bool:
+        """Removes a file that nothing is made of any more; whether there was one to remove."""
+        async with self._database.transaction() as db:
+            file = await media_files.lock_unused(db, sha256)
+            if file is None:
+                return False
+            await self._stores[file.store].delete(sha256)
+            await media_files.forget(db, sha256, self._clock.now_ms())
+        return True
+
+    async def recover(self) -> int:
+        """Removes what processes that were cut off left behind; returns how many files that were.
+
+        Raises Unavailable.
+        """
+        removed = 0
+        for sha256 in tuple(self._left_over):
+            removed += await self.remove_unknown(sha256, self._new_store)
+            self._left_over.discard(sha256)
+        for left in self._spool.abandoned():
+            for sha256 in left.hashes:
+                removed += await self.remove_unknown(sha256, self._new_store)
+            self._spool.clear(left)
+        return removed
+
+    async def remove_unknown(self, sha256: bytes, store: str) -> bool:
+        """Removes a file from a store unless there is a row of it; whether it was removed."""
+        now_ms = self._clock.now_ms()
+        async with self._database.transaction() as db:
+            if not await media_files.lock_unknown(db, sha256, store=store, now_ms=now_ms):
+                return False
+            await self._stores[store].delete(sha256)
+            await media_files.forget(db, sha256, now_ms)
+        return True
+
+    async def _put_back(self, file: FileRecord, spooled: Spooled) -> None:
+        """It may have been removed, or moved elsewhere, before its row was claimed."""
+        store = self._stores[file.store]
+        if await store.size(file.sha256) != file.size:
+            await store.put(file.sha256, spooled.path)
+        if await store.size(file.sha256) != file.size:
+            raise Missing("The file could not be stored.")
+
+    async def _forget_if_unknown(self, sha256: bytes) -> None:
+        """Where that is impossible now, `recover` tries again."""
+        try:
+            await self.remove_unknown(sha256, self._new_store)
+        except Unavailable as error:
+            if len(self._left_over) < _MAX_LEFT_OVER:
+                self._left_over.add(sha256)
+            log.warning("media_left_over", sha256=sha256.hex(), reason=str(error))

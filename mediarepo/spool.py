@@ -1,0 +1,193 @@
+"""Files on their way into a store: on the disk of this machine, in a folder of each process.
+
+    spool/<process>/lock             held by the process as long as it lives
+    spool/<process>/in-<random>      still coming
+    spool/<process>/<sha256>-<random>  has all its bytes; goes when its row is committed
+
+So what a crash left behind tells what may stand in a store without a row: `abandoned` lists it.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256 as new_sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import TypeVar
+
+from homeserver.errors import TooLarge
+from mediarepo.store.filesystem import store_error
+
+_GATHERED_BYTES = 524_288
+"""How much is held in memory before it is written: threads and hashes like large pieces."""
+_RANDOM_BYTES = 12
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A file that is all here, and on the disk. size: bytes."""
+
+    path: Path
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """What a process left that has ended. hashes: of files that may be in a store without a row."""
+
+    folder: Path
+    lock: int
+    hashes: tuple[bytes, ...]
+
+
+class Spool:
+    """The folder of this process. executor: threads that wait for the disk."""
+
+    def __init__(self, *, folder: Path, executor: Executor) -> None:
+        self._top = folder
+        self._folder = folder / token_hex(_RANDOM_BYTES)
+        self._executor = executor
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Makes the folder. Raises OSError."""
+        self._folder.mkdir(mode=0o700, parents=True)
+        self._lock = _try_lock(self._folder)
+
+    def close(self) -> None:
+        """Leaves nothing behind but what `abandoned` must find."""
+        if self._lock is None:
+            return
+        if not any(map(_hash_in, self._folder.iterdir())):
+            shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+        self._lock = None
+
+    @asynccontextmanager
+    async def receive(
+        self, stream: AsyncIterable[bytes], *, max_bytes: int
+    ) -> AsyncIterator[Spooled]:
+        """Writes what comes, and removes it at the end of the block.
+
+        Raises TooLarge, StoreUnavailable, and what the stream raises.
+        """
+        writer = _Writer(self._folder)
+        try:
+            await self._write(writer, stream, max_bytes)
+            yield await self._run(writer.finish)
+        finally:
+            # Whatever happened, and even if the task was cancelled, nothing stays.
+            writer.discard()
+
+    async def _write(self, writer: "_Writer", stream: AsyncIterable[bytes], max_bytes: int) -> None:
+        gathered: list[bytes] = []
+        size = written = 0
+        async for chunk in stream:
+            gathered.append(chunk)
+            size += len(chunk)
+            if size > max_bytes:
+                raise TooLarge(f"A file has at most {max_bytes} bytes here.")
+            if size - written >= _GATHERED_BYTES:
+                await self._run(partial(writer.write, tuple(gathered)))
+                gathered, written = [], size
+        writer.keep(gathered)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """In a thread, to its end even if the task is cancelled: the file is then not in use."""
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                await running
+            raise
+        except OSError as error:
+            raise store_error(error) from error
+
+    def abandoned(self) -> Iterator[Abandoned]:
+        """What other processes left, one after the other, each locked until it is `cleared`."""
+        for folder in self._top.iterdir() if self._top.exists() else ():
+            lock = None if folder == self._folder else _try_lock(folder)
+            if lock is not None:
+                names = map(_hash_in, folder.iterdir())
+                yield Abandoned(folder, lock, tuple(each for each in names if each is not None))
+
+    def clear(self, left: Abandoned) -> None:
+        """It has been looked at."""
+        shutil.rmtree(left.folder, ignore_errors=True)
+        os.close(left.lock)
+
+
+class _Writer:
+    """One file that comes. Its methods run in threads, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"in-{token_hex(_RANDOM_BYTES)}"
+        self._hash = new_sha256()
+        self._size = 0
+        self._descriptor: int | None = None
+        self._kept: list[bytes] = []
+
+    def keep(self, pieces: list[bytes]) -> None:
+        """What `finish` shall write."""
+        self._kept = pieces
+
+    def write(self, pieces: tuple[bytes, ...]) -> None:
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self._hash.update(data)
+        while data:
+            count = os.write(self._descriptor, data)
+            self._size += count
+            data = data[count:]
+
+    def finish(self) -> Spooled:
+        self.write(tuple(self._kept) or (b"",))
+        assert self._descriptor is not None
+        os.fsync(self._descriptor)
+        digest = self._hash.digest()
+        complete = self._path.with_name(f"{digest.hex()}-{token_hex(_RANDOM_BYTES)}")
+        self._path.rename(complete)
+        self._path = complete
+        return Spooled(complete, digest, self._size)
+
+    def discard(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._path.unlink(missing_ok=True)
+
+
+def _try_lock(folder: Path) -> int | None:
+    """A descriptor that holds the lock; None: somebody has it, or there is no such folder."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _hash_in(path: Path) -> bytes | None:
+    name, dash, _ = path.name.partition("-")
+    if not dash or name == "in":
+        return None
+    try:
+        return bytes.fromhex(name)
+    except ValueError:
+        return None
