@@ -1,0 +1,79 @@
+"""An imaging process: reads jobs as lines, answers with lines, and has little to lose.
+
+    python -m mediarepo.imaging.worker <memory limit in bytes>
+
+A hostile picture may crash it, or even take it over. It has a limit of memory and of computing
+time, no environment, no connections, and the least claim to the processor, so that messages do not
+wait for pictures.
+"""
+
+import math
+import os
+import resource
+import sys
+from typing import BinaryIO
+
+import pyvips
+
+from mediarepo.imaging import rendering
+from mediarepo.imaging.jobs import (
+    MAX_LINE_BYTES,
+    Answer,
+    InspectJob,
+    Job,
+    Problem,
+    decode_job,
+    encode_answer,
+)
+
+_NICENESS = 19
+_MAX_OPEN_FILES = 32
+
+
+def main() -> None:
+    """Works until its input ends, which it does when the server is gone."""
+    answers = _private_output()
+    _be_modest(max_memory_bytes=int(sys.argv[1]))
+    rendering.restrict()
+    while line := sys.stdin.buffer.readline(MAX_LINE_BYTES):
+        answers.write(encode_answer(_answer(decode_job(line))))
+        answers.flush()
+
+
+def _private_output() -> BinaryIO:
+    """The pipe to the server; what libraries print goes where errors go."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _be_modest(*, max_memory_bytes: int) -> None:
+    os.setpgid(0, 0)  # Ctrl-C in a terminal is for the server, which then ends this process
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(job: Job) -> Answer:
+    _limit_job(job)
+    try:
+        if isinstance(job, InspectJob):
+            return rendering.inspect(job)
+        return rendering.make_thumbnail(job)
+    except rendering.Unfit as error:
+        return error.problem
+    except (pyvips.Error, OSError, MemoryError, ValueError):
+        return Problem(wrong="failed", sentence="The picture cannot be read: it is damaged.")
+
+
+def _limit_job(job: Job) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until = math.ceil(used.ru_utime + used.ru_stime) + job.limits.cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+    size = job.limits.max_output_bytes
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()
