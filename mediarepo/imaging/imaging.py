@@ -1,0 +1,148 @@
+"""Looks into pictures and makes thumbnails, in a few processes that may crash."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from homeserver.config.models import ThumbnailsConfig
+from homeserver.errors import ImageTooLarge, ImagingFailed, NotAnImage, Unavailable
+from mediarepo.imaging.jobs import (
+    Answer,
+    ImageFacts,
+    InspectJob,
+    Job,
+    Limits,
+    Made,
+    Problem,
+    ThumbnailJob,
+)
+from mediarepo.imaging.process import ImagingProcess, WorkerDied
+from mediarepo.imaging.sizes import Target
+
+_JOBS_OF_A_PROCESS = 200
+"""Then a new one takes its place, so that what libraries leak does not add up."""
+_IDLE_S = 60.0
+_MAX_OUTPUT_BYTES = 32 * 2**20
+
+_ERRORS = {"not_an_image": NotAnImage, "too_large": ImageTooLarge, "failed": ImagingFailed}
+
+log = structlog.get_logger(__name__)
+
+
+class Imaging:
+    """Processes are started when there is work, and end when there has been none for a while."""
+
+    def __init__(self, *, settings: ThumbnailsConfig) -> None:
+        self._settings = settings
+        self._limits = Limits(
+            max_pixels=settings.max_megapixels * 1_000_000,
+            max_frames=settings.max_frames,
+            max_output_bytes=_MAX_OUTPUT_BYTES,
+            cpu_s=max(1, round(settings.timeout_seconds)),
+        )
+        self._max_memory_bytes = settings.max_memory_mb * 2**20
+        self._slots = asyncio.Semaphore(settings.workers)
+        self._room = settings.workers + settings.max_waiting
+        self._idle: list[ImagingProcess] = []
+        self._busy: set[ImagingProcess] = set()
+        self._resting: asyncio.TimerHandle | None = None
+
+    async def inspect(self, file: Path) -> ImageFacts | None:
+        """What a file shows; None if it is no picture, or nothing can be found out about it now.
+
+        file: a local one; its name means nothing.
+        """
+        try:
+            answer = await self._run(InspectJob(file=str(file), limits=self._limits))
+        except (NotAnImage, ImageTooLarge, ImagingFailed, Unavailable):
+            return None
+        return answer if isinstance(answer, ImageFacts) else None
+
+    async def thumbnail(self, file: Path, target: Target, *, output: Path) -> Made:
+        """Writes a thumbnail of a local file to `output`, unless the file itself is the answer.
+
+        Raises NotAnImage, ImageTooLarge, ImagingFailed; Unavailable when too many wait.
+        """
+        answer = await self._run(
+            ThumbnailJob(
+                file=str(file),
+                output=str(output),
+                width=target.size.width,
+                height=target.size.height,
+                crop=target.method == "crop",
+                animated=target.animated,
+                limits=self._limits,
+            )
+        )
+        if not isinstance(answer, Made):
+            raise ImagingFailed("The picture cannot be made smaller.")
+        return answer
+
+    async def close(self) -> None:
+        """Ends all processes."""
+        if self._resting is not None:
+            self._resting.cancel()
+        processes = [*self._idle, *self._busy]
+        self._idle.clear()
+        await asyncio.gather(*(process.stop() for process in processes))
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run now, those at work first."""
+        return [process.pid for process in (*self._busy, *self._idle)]
+
+    async def _run(self, job: Job) -> Answer:
+        if self._room <= 0:
+            raise Unavailable("Too many pictures wait already. Try again in a moment.")
+        self._room -= 1
+        try:
+            async with self._slots:
+                answer = await self._work(job)
+        finally:
+            self._room += 1
+        if isinstance(answer, Problem):
+            raise _ERRORS[answer.wrong](answer.sentence)
+        return answer
+
+    async def _work(self, job: Job) -> Answer:
+        """A process that does not answer as it should is ended, and the next job gets a new one."""
+        process = await self._process()
+        self._busy.add(process)
+        is_well = False
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                answer = await process.ask(job)
+            is_well = True
+        except (WorkerDied, TimeoutError) as error:
+            log.warning("imaging_process_failed", pid=process.pid, error=repr(error))
+            raise ImagingFailed("The picture cannot be read: it takes too much.") from error
+        finally:
+            self._busy.discard(process)
+            await self._put_back(process, is_well=is_well)
+        return answer
+
+    async def _process(self) -> ImagingProcess:
+        while self._idle:
+            process = self._idle.pop()
+            if process.is_alive:
+                return process
+        try:
+            return await ImagingProcess.start(max_memory_bytes=self._max_memory_bytes)
+        except OSError as error:
+            log.exception("imaging_process_cannot_start")
+            raise Unavailable("No pictures can be looked at just now.") from error
+
+    async def _put_back(self, process: ImagingProcess, *, is_well: bool) -> None:
+        if not is_well or process.jobs >= _JOBS_OF_A_PROCESS:
+            await process.stop()
+            return
+        self._idle.append(process)
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(_IDLE_S, self._rest)
+
+    def _rest(self) -> None:
+        """Memory goes back to the system. The loop reaps what was killed."""
+        while self._idle:
+            self._idle.pop().kill()
