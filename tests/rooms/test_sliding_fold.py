@@ -133,6 +133,17 @@ async def _sync_all(play: Play, views: list[View], by: Requester, number: int) -
             await view.syncs(last=number % 2, limit=(1, 20)[number % 3 == 0])
 
 
+async def test_a_room_that_one_was_only_banned_from_is_not_told_of(database_dsn):
+    async with another_process(database_dsn) as server, syncing_of(server) as on:
+        play = await play_of(server, on, on)
+        alice, _, charlie = play.people
+        await server.actions.membership.ban(alice, play.rooms[0].uuid, charlie.user_uuid)
+        await play.performs("tag", 2, 0, 0, 0)
+        view = View(charlie, on, "any")
+        await view.syncs()
+        assert view.rooms == {}
+
+
 @settings(
     max_examples=10,
     deadline=None,

@@ -197,6 +197,7 @@ class Reading:
                 upto=self.inputs.token.events,
             )
             if visit.only_own and not readables[nid].was_member:
+                del self.inputs.wishes[nid]
                 continue
             self.inputs.news[nid] = RoomNews(wish, _from_the_start(visit, wish))
 
