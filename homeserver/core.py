@@ -27,6 +27,7 @@ from homeserver.delivery.guest_departures import GuestDepartures
 from homeserver.delivery.profiles import Profiles
 from homeserver.delivery.retention import Retention
 from homeserver.delivery.search_index import search_index
+from homeserver.encryption import Encryption, build_encryption
 from homeserver.events.signing import SigningKey
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
@@ -119,6 +120,7 @@ class Core:
     actions: Actions
     delivery: Delivery
     notifications: Notifications
+    encryption: Encryption
 
     async def start(self) -> None:
         """The tails begin where the database stands. Raises Unavailable."""
@@ -126,6 +128,7 @@ class Core:
         self.notifications.judgements.start()
         await self.streams.receipts.start()
         await self.streams.account_data.start()
+        await self.encryption.start()
         await self.streams.presence.start()
 
     async def drain(self) -> None:
@@ -144,6 +147,7 @@ class Core:
             self.delivery.retention.run,
             self.engine.committer.run,
             *self.notifications.background(),
+            *self.encryption.background(),
             streams.events.run,
             streams.receipts.run,
             streams.receipt_writer.run,
@@ -221,6 +225,7 @@ def build_core(
         actions=actions,
         delivery=delivery,
         notifications=notifications,
+        encryption=build_encryption(server_name=server_name, database=database, bus=bus),
     )
 
 

@@ -11,6 +11,7 @@ FoyerError
 │   │   ├── NotBanned
 │   │   ├── NoIdentityServer
 │   │   ├── OutsideNamespace
+│   │   ├── WrongBackupVersion
 │   │   ├── AccountSuspended
 │   │   └── QuotaExceeded
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
@@ -29,7 +30,9 @@ FoyerError
 │   │   ├── UnsupportedRoomVersion
 │   │   ├── InvalidUsername
 │   │   ├── WeakPassword
-│   │   └── UnknownDevice
+│   │   ├── UnknownDevice
+│   │   ├── InvalidSignature
+│   │   └── NoMasterKey
 │   ├── ControlledByServer
 │   ├── NoSuchNeighbour
 │   ├── NotAnImage
@@ -84,6 +87,14 @@ class OutsideNamespace(NotAllowed):
 
 
 class AccountSuspended(NotAllowed):
+class WrongBackupVersion(NotAllowed):
+    """Keys go into the newest backup only; carries its version."""
+
+    def __init__(self, message: str, *, current_version: str) -> None:
+        super().__init__(message)
+        self.current_version = current_version
+
+
     """The account may read, and not write, until an administrator says otherwise."""
 
 
@@ -172,6 +183,14 @@ class UnknownDevice(InvalidInput):
 
 
 class ControlledByServer(Unusable):
+class InvalidSignature(InvalidInput):
+    """A signature that should be there is not, or is not that of the key that it names."""
+
+
+class NoMasterKey(InvalidInput):
+    """Cross-signing keys hang on a master key, and there is none."""
+
+
     """Only the server itself, or another endpoint, changes this."""
 
 

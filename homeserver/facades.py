@@ -241,6 +241,7 @@ def _matrix_services(
     )
 
 
+        encryption=core.encryption,
 def _live(
     config: Config,
     core: Core,

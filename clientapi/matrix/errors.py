@@ -25,6 +25,7 @@ from homeserver.errors import (
     InvalidContent,
     InvalidInput,
     InvalidRoomState,
+    InvalidSignature,
     InvalidUsername,
     InviteBlocked,
     KeyTooLarge,
@@ -33,6 +34,7 @@ from homeserver.errors import (
     NameReserved,
     NoIdentityServer,
     NotAuthenticated,
+    NoMasterKey,
     NotBanned,
     NotFound,
     OutsideNamespace,
@@ -50,6 +52,7 @@ from homeserver.errors import (
     WrongPassword,
 )
 
+    WrongBackupVersion,
 _UNAVAILABLE_RETRY_MS = 1000
 
 
@@ -100,6 +103,7 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         NoIdentityServer: _Code("M_SERVER_NOT_TRUSTED", 403),
         Refused: _Code("M_FORBIDDEN", 403),
         InvalidContent: _Code("M_BAD_JSON", 400),
+        WrongBackupVersion: _Code("M_WRONG_ROOM_KEYS_VERSION", 403),
         InvalidRoomState: _Code("M_INVALID_ROOM_STATE", 400),
         BadAlias: _Code("M_BAD_ALIAS", 400),
         UnsupportedRoomVersion: _Code("M_UNSUPPORTED_ROOM_VERSION", 400),
@@ -109,6 +113,8 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         UnknownPosition: _Code("M_UNKNOWN_POS", 400),
         InvalidInput: _Code("M_INVALID_PARAM", 400),
         ControlledByServer: _Code("M_BAD_JSON", 405),
+        InvalidSignature: _Code("M_INVALID_SIGNATURE", 400),
+        NoMasterKey: _Code("M_MISSING_PARAM", 400),
         ProfileTooLarge: _Code("M_PROFILE_TOO_LARGE", 400),
         KeyTooLarge: _Code("M_KEY_TOO_LARGE", 400),
         TooLarge: _Code("M_TOO_LARGE", 413),
@@ -150,6 +156,8 @@ def _extra(error: BaseException) -> dict[str, Any]:
 def unrecognized(methods: frozenset[str]) -> MatrixError:
     """C-S API v1.19 "M_UNRECOGNIZED": 404 for an unknown path, 405 for an unknown method."""
     if methods:
+    if isinstance(error, WrongBackupVersion):
+        return {"current_version": error.current_version}
         return MatrixError(405, "M_UNRECOGNIZED", "This path does not have this method.")
     return MatrixError(404, "M_UNRECOGNIZED", "This server knows no such endpoint.")
 

@@ -29,6 +29,7 @@ from homeserver.actions.tokens import RandomBytes
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
+from homeserver.encryption import Encryption
 from homeserver.identifiers import ServerName
 from homeserver.room_views import RoomViews
 from homeserver.sync.filter_store import FilterStore
@@ -66,6 +67,7 @@ class MatrixServices:
     typing: Typing
     presence: Presence
     accounts: Accounts
+    encryption: Encryption
     interactive_auth: InteractiveAuth
     appservice_ping: AppservicePing
 

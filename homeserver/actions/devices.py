@@ -7,8 +7,9 @@ from homeserver.actions.tokens import Announce, RandomBytes, checked_device_id, 
 from homeserver.clock import Clock
 from homeserver.errors import NotFound
 from homeserver.requester import Requester
-from homeserver.storage import sessions
-from homeserver.storage.database import Database
+from homeserver.storage import device_keys, device_lists, sessions
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.device_lists import DEVICE_LISTS
 from homeserver.storage.sessions import NewSession
 
 _MAX_NAME_CHARS = 255
@@ -36,9 +37,17 @@ class Devices:
                     raise NotFound("You have no such device.", kind="device")
                 await sessions.insert(db, self._without_token(by, device_id, name or ""))
                 return True
-            if name is not None:
-                await sessions.rename(db, by.user_nid, device_id, _shown(name))
+            position = None if name is None else await self._rename(db, by, device_id, name)
+        if position is not None:
+            self._announce(DEVICE_LISTS, str(position))
         return False
+
+    async def _rename(self, db: Connection, by: Requester, device_id: str, name: str) -> int | None:
+        """Who encrypts for a device is shown its name. Returns the place of what he is told."""
+        session_nid = await sessions.rename(db, by.user_nid, device_id, _shown(name))
+        if session_nid is None or not await device_keys.have_keys(db, [session_nid]):
+            return None
+        return await device_lists.note(db, [by.user_nid])
 
     async def delete(self, by: Requester, device_ids: Collection[str]) -> None:
         """Those that are not there count as deleted. Their access tokens work no more."""

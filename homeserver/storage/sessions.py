@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from homeserver.identifiers import UserID
-from homeserver.storage import users
+from homeserver.storage import cross_signing_keys, device_lists, users
 from homeserver.storage.database import Connection
 
 Address = IPv4Address | IPv6Address
@@ -97,6 +97,13 @@ _OWNER = """
            a.suspended_at IS NOT NULL AS is_suspended
     FROM sessions s JOIN accounts a USING (user_nid) JOIN users u USING (user_nid)
     WHERE a.deactivated_at IS NULL AND s.expires_at > $2 AND
+"""
+
+
+# What is told of a session that ends. Its device keys go with it, and are still seen here.
+_GONE = """
+    uuid, user_nid, device_id,
+    EXISTS (SELECT FROM device_keys k WHERE k.session_nid = sessions.session_nid) AS had_keys
 """
 
 
@@ -233,25 +240,27 @@ async def by_device(db: Connection, user_nid: int, device_id: str) -> SessionRec
     return None if row is None else _record_of(row)
 
 
-async def rename(db: Connection, user_nid: int, device_id: str, display_name: str) -> bool:
-    """Whether there is such a device."""
-    status = await db.execute(
-        "UPDATE sessions SET display_name = $3 WHERE user_nid = $1 AND device_id = $2",
+async def rename(db: Connection, user_nid: int, device_id: str, display_name: str) -> int | None:
+    """The session whose name changed; None: there is none, or it has that name."""
+    session_nid: int | None = await db.fetchval(
+        "UPDATE sessions SET display_name = $3 WHERE user_nid = $1 AND device_id = $2"
+        " AND display_name <> $3 RETURNING session_nid",
         user_nid,
         users.storable(device_id),
         display_name,
     )
-    return status != "UPDATE 0"
+    return session_nid
 
 
 async def delete_devices(db: Connection, user_nid: int, device_ids: Collection[str]) -> list[UUID]:
     """The sessions of those devices that there are; returns which they were."""
     rows = await db.fetch(
-        "DELETE FROM sessions WHERE user_nid = $1 AND device_id = ANY($2::text[]) RETURNING uuid",
+        "DELETE FROM sessions WHERE user_nid = $1 AND device_id = ANY($2::text[])"
+        f" RETURNING {_GONE}",
         user_nid,
         [users.storable(device_id) for device_id in device_ids],
     )
-    return [row["uuid"] for row in rows]
+    return await _ended(db, rows)
 
 
 async def of_user(db: Connection, user_nid: int, now_ms: int) -> list[SessionRecord]:
@@ -269,52 +278,70 @@ async def of_user(db: Connection, user_nid: int, now_ms: int) -> list[SessionRec
 
 async def delete(db: Connection, user_nid: int, session_uuid: UUID) -> bool:
     """Whether there was such a session of that user."""
-    status = await db.execute(
-        "DELETE FROM sessions WHERE user_nid = $1 AND uuid = $2", user_nid, session_uuid
+    rows = await db.fetch(
+        f"DELETE FROM sessions WHERE user_nid = $1 AND uuid = $2 RETURNING {_GONE}",
+        user_nid,
+        session_uuid,
     )
-    return status != "DELETE 0"
+    return bool(await _ended(db, rows))
 
 
 async def delete_of_user(db: Connection, user_nid: int, *, keep: UUID | None = None) -> list[UUID]:
     """All sessions of the user, except one; returns which they were."""
     rows = await db.fetch(
-        """
-        DELETE FROM sessions WHERE user_nid = $1 AND uuid IS DISTINCT FROM $2 RETURNING uuid
-        """,
+        f"DELETE FROM sessions WHERE user_nid = $1 AND uuid IS DISTINCT FROM $2 RETURNING {_GONE}",
         user_nid,
         keep,
     )
-    return [row["uuid"] for row in rows]
+    return await _ended(db, rows)
 
 
 async def delete_beyond(db: Connection, user_nid: int, limit: int) -> list[UUID]:
     """The sessions not used for the longest, until `limit` are left; returns which they were."""
     rows = await db.fetch(
-        """
+        f"""
         DELETE FROM sessions WHERE session_nid IN (
             SELECT session_nid FROM sessions WHERE user_nid = $1
             ORDER BY last_seen_at DESC, session_nid DESC OFFSET $2
-        ) RETURNING uuid
+        ) RETURNING {_GONE}
         """,
         user_nid,
         limit,
     )
-    return [row["uuid"] for row in rows]
+    return await _ended(db, rows)
 
 
 async def delete_expired(db: Connection, now_ms: int, limit: int) -> list[UUID]:
     """At most `limit` sessions that have ended; returns which they were."""
     rows = await db.fetch(
-        """
+        f"""
         DELETE FROM sessions WHERE session_nid IN (
             SELECT session_nid FROM sessions WHERE expires_at <= $1
             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING uuid
+        ) RETURNING {_GONE}
         """,
         now_ms,
         limit,
     )
-    return [row["uuid"] for row in rows]
+    return await _ended(db, rows)
+
+
+async def delete_stale(db: Connection, before_ms: int, limit: int) -> list[UUID]:
+    """At most `limit` sessions that were used last before that; returns which they were. Devices
+    that wait for their owner (`dehydrated_devices`) are never used, and stay.
+    """
+    rows = await db.fetch(
+        f"""
+        DELETE FROM sessions WHERE session_nid IN (
+            SELECT session_nid FROM sessions s WHERE last_seen_at < $1 AND NOT EXISTS (
+                SELECT FROM dehydrated_devices d WHERE d.session_nid = s.session_nid)
+            LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING {_GONE}
+        """,
+        before_ms,
+        limit,
+    )
+    return await _ended(db, rows)
 
 
 async def mark_seen(db: Connection, sightings: Collection[Seen], *, lifetime_ms: int) -> None:
@@ -342,6 +369,17 @@ async def mark_seen(db: Connection, sightings: Collection[Seen], *, lifetime_ms:
         lifetime_ms,
         _MS_OF_A_DAY,
     )
+
+
+async def _ended(db: Connection, rows: Sequence[Record]) -> list[UUID]:
+    """Their keys and messages went with them; others must hear that their devices are gone."""
+    devices = [row for row in rows if row["had_keys"]]
+    if devices:
+        user_nids = [row["user_nid"] for row in devices]
+        device_ids = [row["device_id"] for row in devices]
+        await cross_signing_keys.forget_devices(db, user_nids, device_ids)
+        await device_lists.note(db, user_nids)
+    return [row["uuid"] for row in rows]
 
 
 def _owner_of(row: Record | None) -> SessionOwner | None:

@@ -18,7 +18,7 @@ import structlog
 from homeserver.storage.database import Connection
 
 CHANNEL = "foyer"
-POSITION_TOPICS = frozenset({"events", "receipts", "account_data"})
+POSITION_TOPICS = frozenset({"events", "receipts", "account_data", "to_device", "device_lists"})
 """Topics of which only the newest payload counts."""
 
 _MAX_WAITING = 10_000

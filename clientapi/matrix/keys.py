@@ -1,0 +1,69 @@
+"""Keys of devices (keys.yaml)."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from clientapi.matrix.endpoint import Body, Call, Json, NoQuery, Route
+from clientapi.matrix.services import MatrixServices
+from e2e.device_keys import DeviceKeys, Upload
+from e2e.one_time_keys import OneTimeKeys
+from homeserver.requester import Requester
+
+_Name = Annotated[str, Field(max_length=255)]
+
+
+class UploadBody(Body):
+    device_keys: dict[str, Any] | None = None
+    one_time_keys: dict[str, Any] | None = None
+    fallback_keys: dict[str, Any] | None = None
+
+
+class QueryBody(Body):
+    device_keys: dict[_Name, list[_Name]]
+
+
+class ClaimBody(Body):
+    one_time_keys: dict[_Name, dict[_Name, _Name]]
+
+
+class Keys:
+    """Endpoints of keys.yaml."""
+
+    def __init__(self, *, device_keys: DeviceKeys, one_time_keys: OneTimeKeys) -> None:
+        self._device_keys = device_keys
+        self._one_time_keys = one_time_keys
+
+    async def upload_keys(self, call: Call[NoQuery, UploadBody], by: Requester) -> Json:
+        body = call.body
+        upload = Upload(
+            device_keys=body.device_keys,
+            one_time_keys=body.one_time_keys or {},
+            fallback_keys=body.fallback_keys or {},
+        )
+        return {"one_time_key_counts": dict(await self._device_keys.upload(by, upload))}
+
+    async def query_keys(self, call: Call[NoQuery, QueryBody], by: Requester) -> Json:
+        return await self._device_keys.query(by, call.body.device_keys)
+
+    async def claim_keys(self, call: Call[NoQuery, ClaimBody], _by: Requester) -> Json:
+        return await self._one_time_keys.claim(call.body.one_time_keys)
+
+
+def routes(services: MatrixServices) -> Iterator[Route]:
+    encryption = services.encryption
+    endpoints = Keys(device_keys=encryption.device_keys, one_time_keys=encryption.one_time_keys)
+    yield Route(
+        method="POST",
+        path="v3/keys/upload",
+        run=endpoints.upload_keys,
+        body=UploadBody,
+        guests=True,
+    )
+    yield Route(
+        method="POST", path="v3/keys/query", run=endpoints.query_keys, body=QueryBody, guests=True
+    )
+    yield Route(
+        method="POST", path="v3/keys/claim", run=endpoints.claim_keys, body=ClaimBody, guests=True
+    )

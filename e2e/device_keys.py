@@ -1,0 +1,259 @@
+"""Uploading the keys of a device, and reading those of others.
+
+Source: C-S API v1.19 "Key Distribution"; `keys.yaml`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from e2e import uploaded_keys
+from e2e.servers import split
+from e2e.signatures import ED25519, Signature, public_key, require_signature
+from e2e.stocks import Stocks
+from e2e.uploaded_keys import Owner, UploadedDevice
+from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge
+from homeserver.events.signing import VerifyKey
+from homeserver.identifiers import ServerName, UserID
+from homeserver.requester import Requester
+from homeserver.storage import cross_signing_keys, device_keys, device_lists, one_time_keys
+from homeserver.storage.cross_signing_keys import CrossSigningKeyRow, ShownSignature, SignatureRow
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.device_keys import DeviceKeysRow
+from homeserver.storage.device_lists import DEVICE_LISTS
+from homeserver.storage.one_time_keys import KeyRow, Stock
+from homeserver.streams.bus import Bus
+
+MAX_ONE_TIME_KEYS = 1_000
+"""That one device has at the same time."""
+MAX_QUERIED = 10_000
+"""Users of one query."""
+
+Json = dict[str, Any]
+Keys = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What a device uploads. None: no new identity keys."""
+
+    device_keys: Keys | None = None
+    one_time_keys: Keys = field(default_factory=dict)
+    fallback_keys: Keys = field(default_factory=dict)
+
+
+class DeviceKeys:
+    """Keys of devices: actions, then views."""
+
+    def __init__(
+        self, *, database: Database, stocks: Stocks, bus: Bus, server_name: ServerName
+    ) -> None:
+        self._database = database
+        self._stocks = stocks
+        self._bus = bus
+        self._server_name = server_name
+
+    async def upload(self, by: Requester, upload: Upload) -> Mapping[str, int]:
+        """All or nothing. Returns how many one-time keys the device has, by algorithm.
+
+        Raises InvalidInput for keys of somebody else, and for another key under an ID that the
+        device has given; InvalidSignature, TooLarge, NotAllowed, NotAuthenticated, Unavailable.
+        """
+        require_device(by)
+        async with self._database.transaction() as db:
+            position = await put_keys(db, by, by.session_nid, upload)
+            stock = await one_time_keys.stock(db, by.session_nid)
+        self.announce(by.session_nid, position)
+        return stock.counts
+
+    def announce(self, session_nid: int, position: int | None) -> None:
+        """After the commit. position: of what others are told; None: nothing."""
+        self._stocks.announce([session_nid])
+        if position is not None:
+            self._bus.announce(DEVICE_LISTS, str(position))
+
+    async def stock(self, by: Requester) -> Stock:
+        """What the device that asks has to hand out. Raises Unavailable."""
+        return await self._stocks.of(by.session_nid)
+
+    async def query(self, by: Requester, wanted: Mapping[str, Sequence[str]]) -> Json:
+        """wanted: device IDs by user, none for all. A number of queries that does not depend on
+        how many users or devices there are.
+
+        Raises TooLarge, Unavailable.
+        """
+        if len(wanted) > MAX_QUERIED:
+            raise TooLarge(f"At most {MAX_QUERIED} users are queried at once.")
+        local, failures = split(wanted, self._server_name)
+        async with self._database.snapshot() as db:
+            devices = await device_keys.of_users(db, local)
+            keys = await cross_signing_keys.of_users(db, local)
+            signatures = await cross_signing_keys.visible_signatures(db, local, by.user_nid)
+        devices = [row for row in devices if _is_wanted(row, wanted[row.user_id])]
+        shown = _by_target(signatures)
+        return {
+            "device_keys": _devices(local, devices, shown),
+            **_cross_signing(by, keys, shown),
+            "failures": failures,
+        }
+
+
+async def put_keys(db: Connection, by: Requester, session_nid: int, upload: Upload) -> int | None:
+    """Everything that a device uploads. Returns the position of what others are told, if anything.
+
+    Raises what `DeviceKeys.upload` does.
+    """
+    device_id = await device_keys.hold(db, by.user_nid, session_nid)
+    if device_id is None:
+        raise NotAuthenticated("The session of this device has ended.")
+    putting = _Putting(db, by, session_nid, Owner(by.user_id, device_id))
+    return await putting.all(upload)
+
+
+def require_device(by: Requester) -> None:
+    """Raises InvalidInput for an application service that names none."""
+    if by.session_nid <= 0 or not by.device_id:
+        raise InvalidInput("This needs a device: name it as device_id.", field="device_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Putting:
+    """The keys of one device, which is held."""
+
+    db: Connection
+    by: Requester
+    session_nid: int
+    owner: Owner
+
+    async def all(self, upload: Upload) -> int | None:
+        stored = await device_keys.get(self.db, self.session_nid)
+        former: Json | None = None if stored is None else orjson.loads(stored)
+        current, has_changed = former, False
+        if upload.device_keys is not None:
+            device = uploaded_keys.check_device_keys(upload.device_keys, self.owner)
+            current = orjson.loads(device.json)
+            has_changed = await self._identity(device, stored, former)
+        key = None if current is None else uploaded_keys.device_key(current, self.owner)
+        await self._one_time(
+            uploaded_keys.check_one_time_keys(upload.one_time_keys, self.owner, key)
+        )
+        fallback = uploaded_keys.check_fallback_keys(upload.fallback_keys, self.owner, key)
+        if fallback:
+            await one_time_keys.put_fallback(self.db, self.session_nid, fallback)
+        return await device_lists.note(self.db, [self.by.user_nid]) if has_changed else None
+
+    async def _identity(
+        self, device: UploadedDevice, stored: bytes | None, former: Json | None
+    ) -> bool:
+        """Whether anything changed. A device with another identity begins anew."""
+        keys = await cross_signing_keys.of_users(self.db, [self.owner.user_id])
+        if any(row.public_key == self.owner.device_id for row in keys):
+            raise NotAllowed("A device cannot be called as a cross-signing key is.")
+        has_changed = device.json != stored
+        if has_changed:
+            if former is not None and former["keys"] != device.identity:
+                await one_time_keys.delete_all(self.db, self.session_nid)
+            if former is not None:
+                await cross_signing_keys.forget_devices(
+                    self.db, [self.by.user_nid], [self.owner.device_id]
+                )
+            await device_keys.put(self.db, self.by.user_nid, self.session_nid, device.json)
+        return await self._others(device, keys) or has_changed
+
+    async def _others(self, device: UploadedDevice, keys: Sequence[CrossSigningKeyRow]) -> bool:
+        """Signatures by the user's self-signing key come along with a device that was dehydrated;
+        what nobody can check is left out. Whether there was anything new.
+        """
+        signers = {f"{ED25519}:{row.public_key}": row for row in keys if _signs_devices(row)}
+        signed = orjson.loads(device.json)
+        rows = []
+        for each in device.others:
+            signer = signers.get(each.key_id)
+            if signer is not None and each.signer_id == self.owner.user_id:
+                _check_other(signed, each, public_key(signer.public_key))
+                rows.append(self._row(each))
+        return bool(rows) and await cross_signing_keys.add_signatures(self.db, rows)
+
+    def _row(self, signature: Signature) -> SignatureRow:
+        nid, device_id = self.by.user_nid, self.owner.device_id
+        return SignatureRow(nid, device_id, nid, signature.key_id, signature.text)
+
+    async def _one_time(self, keys: Sequence[KeyRow]) -> None:
+        """Adds those that the device has neither given before nor seen handed out."""
+        if not keys:
+            return
+        db, session_nid = self.db, self.session_nid
+        known = await one_time_keys.known(db, session_nid, keys)
+        claimed = await one_time_keys.claimed_before(
+            db, session_nid, [each.key_hash for each in keys]
+        )
+        for each in keys:
+            if known.get((each.algorithm, each.key_id), each.key) != each.key:
+                raise InvalidInput(
+                    f"There is another key {each.algorithm}:{each.key_id}.", field="one_time_keys"
+                )
+        fresh = [
+            each
+            for each in keys
+            if (each.algorithm, each.key_id) not in known
+            and (each.algorithm, each.key_id, each.key_hash) not in claimed
+        ]
+        if not fresh:
+            return
+        if await one_time_keys.count(db, session_nid) + len(fresh) > MAX_ONE_TIME_KEYS:
+            raise TooLarge(f"A device has at most {MAX_ONE_TIME_KEYS} one-time keys.")
+        await one_time_keys.add(db, session_nid, fresh)
+
+
+def _signs_devices(row: CrossSigningKeyRow) -> bool:
+    return row.usage == "self_signing"
+
+
+def _check_other(signed: Json, signature: Signature, key: VerifyKey) -> None:
+    obj = {**signed, "signatures": {signature.signer_id: {signature.key_id: signature.text}}}
+    require_signature(obj, signature.signer_id, signature.key_id, key, "the device's keys")
+
+
+_Shown = Mapping[tuple[UserID, str], Sequence[ShownSignature]]
+"""By whose key it is, and which."""
+
+
+def _by_target(signatures: Sequence[ShownSignature]) -> _Shown:
+    found: dict[tuple[UserID, str], list[ShownSignature]] = defaultdict(list)
+    for each in signatures:
+        found[each.target_id, each.target].append(each)
+    return found
+
+
+def _is_wanted(row: DeviceKeysRow, device_ids: Sequence[str]) -> bool:
+    return not device_ids or row.device_id in device_ids
+
+
+def _devices(local: Collection[str], rows: Sequence[DeviceKeysRow], shown: _Shown) -> Json:
+    found: Json = {user_id: {} for user_id in local}
+    for row in rows:
+        keys = _with_signatures(row.keys, shown.get((row.user_id, row.device_id), ()))
+        keys["unsigned"] = {"device_display_name": row.name} if row.name else {}
+        found[row.user_id][row.device_id] = keys
+    return found
+
+
+def _cross_signing(by: Requester, rows: Sequence[CrossSigningKeyRow], shown: _Shown) -> Json:
+    """User-signing keys are shown to their owners only: whom somebody knows is his affair."""
+    found: Json = {"master_keys": {}, "self_signing_keys": {}, "user_signing_keys": {}}
+    for row in rows:
+        if row.usage != "user_signing" or row.user_nid == by.user_nid:
+            keys = _with_signatures(row.keys, shown.get((row.user_id, row.public_key), ()))
+            found[f"{row.usage}_keys"][row.user_id] = keys
+    return found
+
+
+def _with_signatures(stored: bytes, signatures: Sequence[ShownSignature]) -> Json:
+    keys: Json = orjson.loads(stored)
+    for each in signatures:
+        of_user = keys.setdefault("signatures", {}).setdefault(each.signer_id, {})
+        of_user[each.signer_key] = each.signature
+    return keys

@@ -1,0 +1,70 @@
+"""How many one-time keys devices have to hand out, in memory: every sync tells its device."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+from homeserver.storage import one_time_keys
+from homeserver.storage.database import Database
+from homeserver.storage.one_time_keys import Stock
+from homeserver.streams.bus import Bus
+
+CAPACITY = 50_000
+TOPIC = "one-time-keys"
+EMPTY = Stock({}, ())
+_SESSIONS_OF_AN_ANNOUNCEMENT = 300
+
+
+class Stocks:
+    """Bounded; those not asked for the longest leave first. By number of the session."""
+
+    def __init__(self, *, database: Database, bus: Bus, capacity: int = CAPACITY) -> None:
+        self._database = database
+        self._bus = bus
+        self._capacity = capacity
+        self._known: OrderedDict[int, Stock] = OrderedDict()
+        self._changes = 0
+        bus.subscribe(TOPIC, self._changed)
+
+    def peek(self, session_nid: int) -> Stock | None:
+        """What is in memory. Who asks without a device has nothing."""
+        if session_nid <= 0:
+            return EMPTY
+        known = self._known.get(session_nid)
+        if known is not None:
+            self._known.move_to_end(session_nid)
+        return known
+
+    async def of(self, session_nid: int) -> Stock:
+        """Raises Unavailable."""
+        known = self.peek(session_nid)
+        if known is not None:
+            return known
+        changes = self._changes
+        async with self._database.connection() as db:
+            stock = await one_time_keys.stock(db, session_nid)
+        if changes == self._changes:
+            self._known[session_nid] = stock
+            if len(self._known) > self._capacity:
+                self._known.popitem(last=False)
+        return stock
+
+    def announce(self, session_nids: Iterable[int]) -> None:
+        """Tells all processes that devices have other keys now."""
+        ordered: Sequence[str] = [str(nid) for nid in sorted(set(session_nids))]
+        for some in _batches(ordered):
+            self._bus.announce(TOPIC, " ".join(some))
+
+    def forget_all(self) -> None:
+        """For when announcements may have been missed."""
+        self._changes += 1
+        self._known.clear()
+
+    def _changed(self, payload: str) -> None:
+        self._changes += 1
+        for session_nid in payload.split():
+            self._known.pop(int(session_nid), None)
+
+
+def _batches(ordered: Sequence[str]) -> Iterable[Sequence[str]]:
+    size = _SESSIONS_OF_AN_ANNOUNCEMENT
+    return (ordered[start : start + size] for start in range(0, len(ordered), size))

@@ -1,0 +1,206 @@
+"""Tables `one_time_keys`, `claimed_one_time_keys` and `fallback_keys`.
+
+A one-time key that is handed out is gone in the same statement, so nobody gets it again, whatever
+fails afterwards. Claims that come at once step over the rows that others are taking.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from homeserver.storage.database import Connection
+from homeserver.storage.users import storable
+
+REMEMBERED = 200
+"""Claimed keys of a device that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """key: JSON. key_hash: its SHA-256."""
+
+    algorithm: str
+    key_id: str
+    key: bytes
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A key of this algorithm for a session with this device."""
+
+    user_id: str
+    device_id: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A key that was handed out. number: of the wish, in the order of the question."""
+
+    number: int
+    session_nid: int
+    algorithm: str
+    key_id: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a device has to hand out. counts: one-time keys by algorithm.
+    unused: algorithms of the fallback keys that nobody was given yet.
+    """
+
+    counts: Mapping[str, int]
+    unused: Sequence[str]
+
+
+async def known(
+    db: Connection, session_nid: int, keys: Sequence[KeyRow]
+) -> dict[tuple[str, str], bytes]:
+    """The JSON of those keys that a device has under these IDs, by algorithm and ID."""
+    rows = await db.fetch(
+        "SELECT algorithm, key_id, key FROM one_time_keys JOIN"
+        " unnest($2::text[], $3::text[]) AS given (algorithm, key_id) USING (algorithm, key_id)"
+        " WHERE session_nid = $1",
+        session_nid,
+        [each.algorithm for each in keys],
+        [each.key_id for each in keys],
+    )
+    return {(row["algorithm"], row["key_id"]): row["key"] for row in rows}
+
+
+async def claimed_before(
+    db: Connection, session_nid: int, hashes: Collection[bytes]
+) -> frozenset[tuple[str, str, bytes]]:
+    """Those of a device's keys that were handed out lately: algorithm, ID, hash."""
+    rows = await db.fetch(
+        "SELECT algorithm, key_id, key_hash FROM claimed_one_time_keys"
+        " WHERE session_nid = $1 AND key_hash = ANY($2::bytea[])",
+        session_nid,
+        list(hashes),
+    )
+    return frozenset((row["algorithm"], row["key_id"], row["key_hash"]) for row in rows)
+
+
+async def count(db: Connection, session_nid: int) -> int:
+    number: int = await db.fetchval(
+        "SELECT count(*) FROM one_time_keys WHERE session_nid = $1", session_nid
+    )
+    return number
+
+
+async def add(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> None:
+    """Keys whose IDs a device does not have; and forgets what was claimed long ago."""
+    await db.execute(
+        "INSERT INTO one_time_keys (session_nid, algorithm, key_id, key)"
+        " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])",
+        session_nid,
+        [each.algorithm for each in keys],
+        [each.key_id for each in keys],
+        [each.key for each in keys],
+    )
+    await db.execute(
+        "DELETE FROM claimed_one_time_keys WHERE session_nid = $1 AND serial <= ("
+        " SELECT serial FROM claimed_one_time_keys WHERE session_nid = $1"
+        " ORDER BY serial DESC OFFSET $2 LIMIT 1)",
+        session_nid,
+        REMEMBERED,
+    )
+
+
+async def put_fallback(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> None:
+    """One of each algorithm. The same one again stays used if it was."""
+    await db.execute(
+        """
+        INSERT INTO fallback_keys (session_nid, algorithm, key_id, key, is_used)
+        SELECT $1, *, false FROM unnest($2::text[], $3::text[], $4::bytea[])
+        ON CONFLICT (session_nid, algorithm) DO UPDATE
+        SET key_id = excluded.key_id, key = excluded.key, is_used = false
+        WHERE (fallback_keys.key_id, fallback_keys.key) <> (excluded.key_id, excluded.key)
+        """,
+        session_nid,
+        [each.algorithm for each in keys],
+        [each.key_id for each in keys],
+        [each.key for each in keys],
+    )
+
+
+async def delete_all(db: Connection, session_nid: int) -> None:
+    """For a device that has another identity now."""
+    await db.execute("DELETE FROM one_time_keys WHERE session_nid = $1", session_nid)
+    await db.execute("DELETE FROM claimed_one_time_keys WHERE session_nid = $1", session_nid)
+    await db.execute("DELETE FROM fallback_keys WHERE session_nid = $1", session_nid)
+
+
+async def stock(db: Connection, session_nid: int) -> Stock:
+    rows = await db.fetch(
+        "SELECT algorithm, count(*) AS number FROM one_time_keys WHERE session_nid = $1"
+        " GROUP BY algorithm UNION ALL"
+        " SELECT algorithm, -1 FROM fallback_keys WHERE session_nid = $1 AND NOT is_used"
+        " ORDER BY algorithm",
+        session_nid,
+    )
+    return Stock(
+        counts={row["algorithm"]: row["number"] for row in rows if row["number"] >= 0},
+        unused=[row["algorithm"] for row in rows if row["number"] < 0],
+    )
+
+
+# Wishes are told apart by number, for the same device may be asked for two algorithms.
+_WANTED = """
+    SELECT w.number, s.session_nid, w.algorithm
+    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+        AS w (user_id, device_id, algorithm, number)
+    JOIN users u USING (user_id)
+    JOIN sessions s ON s.user_nid = u.user_nid AND s.device_id = w.device_id
+"""
+
+
+async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
+    """The oldest key of each wish for which there is one; nobody gets it again."""
+    rows = await db.fetch(
+        f"""
+        WITH wanted AS ({_WANTED}), picked AS (
+            SELECT w.number, k.session_nid, k.algorithm, k.serial
+            FROM wanted w CROSS JOIN LATERAL (
+                SELECT session_nid, algorithm, serial FROM one_time_keys
+                WHERE session_nid = w.session_nid AND algorithm = w.algorithm
+                ORDER BY serial LIMIT 1 FOR UPDATE SKIP LOCKED
+            ) k
+        ), taken AS (
+            DELETE FROM one_time_keys k USING picked p
+            WHERE (k.session_nid, k.algorithm, k.serial) = (p.session_nid, p.algorithm, p.serial)
+            RETURNING p.number, k.session_nid, k.serial, k.algorithm, k.key_id, k.key
+        ), noted AS (
+            INSERT INTO claimed_one_time_keys (session_nid, serial, algorithm, key_id, key_hash)
+            SELECT session_nid, serial, algorithm, key_id, sha256(key) FROM taken
+        )
+        SELECT number, session_nid, algorithm, key_id, key FROM taken
+        """,
+        *_columns(wanted),
+    )
+    return [Claimed(*row) for row in rows]
+
+
+async def claim_fallback(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
+    """The fallback key of each wish for which there is one; it counts as used then."""
+    rows = await db.fetch(
+        f"""
+        WITH wanted AS ({_WANTED}), used AS (
+            UPDATE fallback_keys f SET is_used = true FROM wanted w
+            WHERE f.session_nid = w.session_nid AND f.algorithm = w.algorithm AND NOT f.is_used
+        )
+        SELECT w.number, f.session_nid, f.algorithm, f.key_id, f.key
+        FROM wanted w JOIN fallback_keys f USING (session_nid, algorithm)
+        """,
+        *_columns(wanted),
+    )
+    return [Claimed(*row) for row in rows]
+
+
+def _columns(wanted: Sequence[Wanted]) -> tuple[list[str], ...]:
+    return (
+        [storable(each.user_id) for each in wanted],
+        [storable(each.device_id) for each in wanted],
+        [storable(each.algorithm) for each in wanted],
+    )
