@@ -62,29 +62,28 @@ CREATE INDEX media_references_event ON media_references (event_nid);
 -- Pictures of profiles are named by no event until their owner is in a room.
 CREATE INDEX users_avatar ON users USING hash (avatar_url) WHERE avatar_url IS NOT NULL;
 
--- What was made of pictures, by the picture's content. They go with it.
+-- What was made of pictures, by the picture's content. They go with it, or after a while.
 CREATE TABLE thumbnails (
     source        bytea NOT NULL REFERENCES media_files ON DELETE CASCADE,
-    width         integer NOT NULL,            -- as it was asked for
+    width         integer NOT NULL,            -- of the size that was chosen, not of the result
     height        integer NOT NULL,
     method        text COLLATE "C" NOT NULL,   -- crop, scale
     animated      boolean NOT NULL,
     content_type  text COLLATE "C" NOT NULL,
-    sha256        bytea NOT NULL REFERENCES media_files,
-    size          bigint NOT NULL,
+    sha256        bytea REFERENCES media_files, -- null: the picture itself is small enough
     created_at    bigint NOT NULL,
-    PRIMARY KEY (source, width, height, method, animated, content_type)
+    PRIMARY KEY (source, width, height, method, animated)
 );
-CREATE INDEX thumbnails_file ON thumbnails (sha256);
+CREATE INDEX thumbnails_file ON thumbnails (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX thumbnails_created ON thumbnails (created_at);
 
 -- What links lead to, for a while.
 CREATE TABLE url_previews (
-    url_hash    bytea NOT NULL CHECK (octet_length(url_hash) = 32),  -- SHA-256 of the URL
-    bucket      bigint NOT NULL,               -- the stretch of time that it was asked for
-    url         text NOT NULL,
-    answer      bytea NOT NULL,                -- JSON
+    url_hash    bytea PRIMARY KEY CHECK (octet_length(url_hash) = 32),  -- SHA-256 of the URL
+    answer      bytea,                         -- JSON; null: nothing could be found out
+    media_uuid  uuid,                          -- of its picture, which goes with it
     created_at  bigint NOT NULL,
-    expires_at  bigint NOT NULL,
-    PRIMARY KEY (url_hash, bucket)
+    expires_at  bigint NOT NULL
 );
 CREATE INDEX url_previews_expiry ON url_previews (expires_at);
+CREATE INDEX url_previews_created ON url_previews (created_at);
