@@ -39,6 +39,7 @@ FoyerError
 │   ├── ImagingFailed
 │   ├── TooLarge
 │   │   ├── ImageTooLarge
+│   │   ├── RemoteTooLarge
 │   │   ├── ProfileTooLarge
 │   │   └── KeyTooLarge
 │   └── Conflict           collides with what exists
@@ -212,6 +213,10 @@ class TooLarge(Unusable):
 
 class ImageTooLarge(TooLarge):
     """A picture with too many pixels or bytes to be looked at."""
+
+
+class RemoteTooLarge(TooLarge):
+    """A file of another server that is not passed on."""
 
 
 class ProfileTooLarge(TooLarge):

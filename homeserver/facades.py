@@ -42,6 +42,9 @@ from homeserver.views.profiles import Profiles
 from homeserver.views.rooms import Rooms
 from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
+from mediarepo.media import Media, build_media
+from mediarepo.remote import NoRemoteMedia
+from mediarepo.routes import add_routes as add_media_routes
 
 _REQUEST_ID_BYTES = 8
 _BOOT_BYTES = 5
@@ -50,17 +53,21 @@ _READY_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facades:
-    """applications: the main one, and that of `/metrics` where it has an address of its own."""
+    """applications: the main one, and that of `/metrics` where it has an address of its own.
+    media: None: another process serves them.
+    """
 
     applications: tuple[web.Application, ...]
     authenticator: Authenticator
     live: Live
     syncing: Syncing
+    media: Media | None
     grace_s: float
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return (self.live.run, *self.syncing.background())
+        media = () if self.media is None else self.media.background()
+        return (self.live.run, *self.syncing.background(), *media)
 
     async def drain(self) -> None:
         """Lets open connections go, when nothing new is accepted any more."""
@@ -127,6 +134,9 @@ def build_facades(
         main,
         _matrix_services(config, core, accounts, database, clock, services, room_views, syncing),
     )
+    media = _media(config, database, bus, clock, services)
+    if media is not None:
+        add_media_routes(main, media.services)
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
     main.router.add_get("/ws", live.websockets.handle)
@@ -135,7 +145,24 @@ def build_facades(
         authenticator=authenticator,
         live=live,
         syncing=syncing,
+        media=media,
         grace_s=config.server.shutdown_grace_seconds,
+    )
+
+
+def _media(
+    config: Config, database: Database, bus: Bus, clock: Clock, native: NativeServices
+) -> Media | None:
+    if not config.media.in_process:
+        return None
+    return build_media(
+        config=config,
+        database=database,
+        bus=bus,
+        remote=NoRemoteMedia(),
+        authenticator=native.authenticator,
+        rate_limits=native.rate_limits,
+        clock=clock,
     )
 
 

@@ -16,6 +16,8 @@ from clientapi.matrix.endpoint import Route
 from clientapi.matrix.routes import routes
 from clientapi.matrix.services import MatrixServices
 from homeserver.config import Config
+from mediarepo.routes import routes as media_routes
+from mediarepo.services import MediaServices
 
 ENDPOINTS = Path(__file__).parents[1] / "tests" / "spec" / "endpoints.csv"
 
@@ -135,7 +137,8 @@ def served_routes() -> list[Route]:
     """Every route, built on nothing: they can be looked at and not called."""
     services: dict[str, Any] = {each.name: _Anything() for each in fields(MatrixServices)}
     services["config"] = Config()
-    return list(routes(MatrixServices(**services)))
+    media: dict[str, Any] = {each.name: _Anything() for each in fields(MediaServices)}
+    return [*routes(MatrixServices(**services)), *media_routes(MediaServices(**media))]
 
 
 class _Anything:

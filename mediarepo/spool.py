@@ -58,10 +58,11 @@ class Spool:
         self._executor = executor
         self._lock: int | None = None
 
-    def open(self) -> None:
-        """Makes the folder. Raises OSError."""
-        self._folder.mkdir(mode=0o700, parents=True)
-        self._lock = _try_lock(self._folder)
+    def _open(self) -> None:
+        """Makes the folder, before the first file comes. Raises OSError."""
+        if self._lock is None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _try_lock(self._folder)
 
     def close(self) -> None:
         """Leaves nothing behind but what `abandoned` must find."""
@@ -80,6 +81,10 @@ class Spool:
 
         Raises TooLarge, StoreUnavailable, and what the stream raises.
         """
+        try:
+            self._open()
+        except OSError as error:
+            raise store_error(error) from error
         writer = _Writer(self._folder)
         try:
             await self._write(writer, stream, max_bytes)

@@ -140,17 +140,19 @@ class Route:
     guests: whether guests may call it. even_locked: whether those may whose accounts are locked.
     limited: whether the caller's requests are counted; an
     endpoint that waits by itself, like sync, counts for itself.
+    streams: whether `run` gets the request too, at the end, to read and answer it bit by bit.
     """
 
     method: str
     path: str
-    run: Callable[..., Awaitable[Json | Reply]]
+    run: Callable[..., Awaitable[Json | Reply | web.StreamResponse]]
     query: type[Query] = NoQuery
     body: type[Body] = NoBody
     auth: Auth = Auth.REQUIRED
     guests: bool = False
     even_locked: bool = False
     limited: bool = True
+    streams: bool = False
     unstable: tuple[str, ...] = ()
 
     @property
@@ -224,12 +226,13 @@ def _given_token(request: web.Request) -> str | None:
 
 async def answer(
     route: Route, parameters: Mapping[str, str], request: web.Request, callers: Callers
-) -> web.Response:
+) -> web.StreamResponse:
     """Carries out a request. Raises FoyerError, MatrixError."""
+    stream = (request,) if route.streams else ()
     if route.auth is Auth.NONE:
-        return respond(await route.run(await _understand(route, parameters, request)))
+        return respond(await route.run(await _understand(route, parameters, request), *stream))
     by = await _requester(route, request, callers)
-    return respond(await route.run(await _understand(route, parameters, request), by))
+    return respond(await route.run(await _understand(route, parameters, request), by, *stream))
 
 
 async def _requester(route: Route, request: web.Request, callers: Callers) -> Requester | None:
@@ -315,8 +318,10 @@ def _is_json(raw: bytes) -> bool:
     return True
 
 
-def respond(result: Json | Reply) -> web.Response:
+def respond(result: Json | Reply | web.StreamResponse) -> web.StreamResponse:
     """The answer. What it says is for one person and one moment, so nothing may keep it."""
+    if isinstance(result, web.StreamResponse):
+        return result
     reply = Reply(result) if isinstance(result, dict) else result
     body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
     headers = {"Cache-Control": "no-store"}

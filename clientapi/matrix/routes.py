@@ -1,6 +1,6 @@
 """All endpoints of the Matrix client-server API, and the handler that finds them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from aiohttp import web
@@ -155,13 +155,23 @@ def routes(services: MatrixServices) -> Iterator[Route]:
 
 def add_routes(application: web.Application, services: MatrixServices) -> None:
     """Serve every endpoint below the prefixes; everything else there is M_UNRECOGNIZED."""
+    callers = Callers(authenticator=services.authenticator, rate_limits=services.rate_limits)
+    serve(application, routes(services), PREFIXES, callers)
+
+
+def serve(
+    application: web.Application,
+    served: Iterable[Route],
+    prefixes: Iterable[str],
+    callers: Callers,
+) -> None:
+    """Serve some endpoints; everything else below the prefixes is M_UNRECOGNIZED."""
     router: Router[Route] = Router()
-    for route in routes(services):
+    for route in served:
         for path in route.paths:
             router.add(route.method, path, route)
-    callers = Callers(authenticator=services.authenticator, rate_limits=services.rate_limits)
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return preflight()
         method = "GET" if request.method == "HEAD" else request.method
@@ -171,5 +181,5 @@ def add_routes(application: web.Application, services: MatrixServices) -> None:
         request[ROUTE] = found.path
         return await answer(found.target, found.parameters, request, callers)
 
-    for prefix in PREFIXES:
+    for prefix in prefixes:
         application.router.add_route("*", f"{prefix}/{{tail:.*}}", handle)

@@ -36,7 +36,7 @@ class FilesystemStore:
 
     async def put(self, sha256: bytes, source: Path) -> None:
         """source: in the same file system, and on the disk already (fsync)."""
-        await self.run(_put, source, self.path(sha256), self._folder)
+        await self.run(_put, source, self.path(sha256))
 
     async def open(
         self, sha256: bytes, *, start: int = 0, end: int | None = None
@@ -83,11 +83,11 @@ def store_error(error: OSError) -> StoreUnavailable:
     return StoreUnavailable(f"The server's disk does not work: {error.strerror}.")
 
 
-def _put(source: Path, target: Path, folder: Path) -> None:
+def _put(source: Path, target: Path) -> None:
     """A second name for the same file, so the first one still tells what was going on."""
     if target.exists():
         return
-    for made in _make_folders(target.parent, folder):
+    for made in _make_folders(target.parent):
         _sync(made.parent)
     try:
         os.link(source, target)
@@ -96,10 +96,10 @@ def _put(source: Path, target: Path, folder: Path) -> None:
     _sync(target.parent)
 
 
-def _make_folders(folder: Path, top: Path) -> Iterator[Path]:
+def _make_folders(folder: Path) -> Iterator[Path]:
     """Those that were not there, the outer one first."""
     missing = []
-    while folder != top and not folder.exists():
+    while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from aiohttp.test_utils import TestClient
 
 from homeserver.config import Config
+from homeserver.facades import Facades
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN, Someone, api_server
 from tests.support.matrix_spec import check_answer
@@ -117,8 +118,9 @@ class MatrixUser:
 class MatrixServer:
     """The server, and how people come to it."""
 
-    def __init__(self, client: TestClient) -> None:
+    def __init__(self, client: TestClient, facades: Facades | None = None) -> None:
         self.client = client
+        self.facades = facades
         self.nobody = MatrixUser(client)
 
     async def registers(self, name: str) -> MatrixUser:
@@ -138,7 +140,7 @@ async def matrix_server(
 ) -> AsyncIterator[MatrixServer]:
     """See the top of the module. config: rate limits are off by default, registration is open."""
     async with api_server(database, config=config) as server:
-        yield MatrixServer(server.client)
+        yield MatrixServer(server.client, server.facades)
 
 
 def _query(query: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,138 @@
+"""The media repository, wired: for the homeserver's process, or for one of its own."""
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from secrets import token_bytes
+
+from clientapi.authentication import Authenticator
+from clientapi.rate_limits import RateLimits
+from homeserver.clock import Clock
+from homeserver.config import Config
+from homeserver.identifiers import ServerName
+from homeserver.storage.database import Database
+from homeserver.streams.bus import Bus
+from mediarepo.downloads import Downloads
+from mediarepo.files import Files
+from mediarepo.remote import RemoteMedia
+from mediarepo.sending import Sending
+from mediarepo.services import MediaServices
+from mediarepo.spool import Spool
+from mediarepo.store import Store
+from mediarepo.store.filesystem import FilesystemStore
+from mediarepo.upkeep import Upkeep
+from mediarepo.uploads import UploadLimits, Uploads
+
+_THREADS = 16
+"""That wait for the disk."""
+_MIB = 1_048_576
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where files are. executor: threads that wait for the disk."""
+
+    files: Files
+    by_name: dict[str, Store]
+    spool: Spool
+    executor: ThreadPoolExecutor
+
+    def close(self) -> None:
+        self.spool.close()
+        self.executor.shutdown(wait=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Everything about media."""
+
+    services: MediaServices
+    stores: Stores
+    upkeep: Upkeep
+
+    def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """What must run, each until cancelled; what it holds on to it then lets go."""
+        return (self._run,)
+
+    async def _run(self) -> None:
+        try:
+            await self.upkeep.run()
+        finally:
+            self.stores.close()
+
+
+def build_stores(*, config: Config, database: Database, clock: Clock) -> Stores:
+    """The stores that the settings name. Nothing is written before something is stored."""
+    executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="media")
+    folder = config.media_dir
+    filesystem = FilesystemStore(folder=folder / "files", executor=executor)
+    by_name: dict[str, Store] = {filesystem.name: filesystem}
+    spool = Spool(folder=folder / "spool", executor=executor)
+    files = Files(
+        database=database,
+        stores=by_name,
+        new_store=config.media.store,
+        spool=spool,
+        clock=clock,
+    )
+    return Stores(files=files, by_name=by_name, spool=spool, executor=executor)
+
+
+def build_media(
+    *,
+    config: Config,
+    database: Database,
+    bus: Bus,
+    remote: RemoteMedia,
+    authenticator: Authenticator,
+    rate_limits: RateLimits,
+    clock: Clock,
+) -> Media:
+    """Builds every object once, by name."""
+    stores = build_stores(config=config, database=database, clock=clock)
+    server_name = ServerName(config.server.name)
+    downloads = Downloads(
+        database=database,
+        files=stores.files,
+        remote=remote,
+        bus=bus,
+        server_name=server_name,
+        max_bytes=config.storage.max_attachment_size_mb * _MIB,
+        max_wait_ms=round(config.media.max_wait_seconds * 1000),
+        clock=clock,
+    )
+    uploads = Uploads(
+        database=database,
+        files=stores.files,
+        arrivals=downloads.arrivals,
+        limits=_limits(config),
+        server_name=server_name,
+        clock=clock,
+        random_bytes=token_bytes,
+    )
+    return Media(
+        services=MediaServices(
+            uploads=uploads,
+            downloads=downloads,
+            sending=Sending(files=stores.files),
+            settings=config.media,
+            clock=clock,
+            authenticator=authenticator,
+            rate_limits=rate_limits,
+        ),
+        stores=stores,
+        upkeep=Upkeep(files=stores.files, downloads=downloads),
+    )
+
+
+def _limits(config: Config) -> UploadLimits:
+    settings = config.media
+    return UploadLimits(
+        max_bytes=config.storage.max_attachment_size_mb * _MIB,
+        user_bytes=settings.quota_user_mb * _MIB,
+        day_bytes=settings.quota_day_mb * _MIB,
+        at_once=settings.uploads_at_once,
+        pending=settings.pending_uploads,
+        pending_ms=settings.pending_hours * _HOUR_MS,
+    )

@@ -1,0 +1,25 @@
+"""What the media façades may call, filled in by the composition root."""
+
+from dataclasses import dataclass
+
+from clientapi.authentication import Authenticator
+from clientapi.rate_limits import RateLimits
+from homeserver.clock import Clock
+from homeserver.config import MediaConfig
+from mediarepo.downloads import Downloads
+from mediarepo.sending import Sending
+from mediarepo.uploads import Uploads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaServices:
+    """What is done, then what guards it."""
+
+    uploads: Uploads
+    downloads: Downloads
+    sending: Sending
+
+    settings: MediaConfig
+    clock: Clock
+    authenticator: Authenticator
+    rate_limits: RateLimits
