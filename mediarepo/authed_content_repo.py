@@ -7,7 +7,9 @@ from aiohttp import web
 from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Query, Route
 from homeserver.requester import Requester
 from mediarepo.content_repo import DEFAULT_TIMEOUT_MS, address_of
+from mediarepo.sending import PRIVATE
 from mediarepo.services import MediaServices
+from mediarepo.thumbnail_sending import ThumbnailQuery
 
 
 class Download(Query):
@@ -23,6 +25,7 @@ class AuthedContentRepo:
         self._uploads = services.uploads
         self._downloads = services.downloads
         self._sending = services.sending
+        self._thumbnails = services.thumbnail_sending
 
     async def get_content_authed(
         self, call: Call[Download, NoBody], _by: Requester, request: web.Request
@@ -33,6 +36,13 @@ class AuthedContentRepo:
         self, call: Call[Download, NoBody], _by: Requester, request: web.Request
     ) -> web.StreamResponse:
         return await self._send(call, request, call.parameters["fileName"])
+
+    async def get_content_thumbnail_authed(
+        self, call: Call[ThumbnailQuery, NoBody], _by: Requester, request: web.Request
+    ) -> web.StreamResponse:
+        target = call.query.target
+        found, file = await self._downloads.find(address_of(call), timeout_ms=call.query.timeout_ms)
+        return await self._thumbnails.send(request, found, file, target, cache=PRIVATE)
 
     async def get_config_authed(self, _call: Call[NoQuery, NoBody], _by: Requester) -> Json:
         return {"m.upload.size": self._uploads.max_bytes}
@@ -54,4 +64,12 @@ def routes(services: MediaServices) -> Iterator[Route]:
         ),
     ):
         yield Route(method="GET", path=path, run=run, query=Download, guests=True, streams=True)
+    yield Route(
+        method="GET",
+        path="v1/media/thumbnail/{serverName}/{mediaId}",
+        run=repo.get_content_thumbnail_authed,
+        query=ThumbnailQuery,
+        guests=True,
+        streams=True,
+    )
     yield Route(method="GET", path="v1/media/config", run=repo.get_config_authed, guests=True)

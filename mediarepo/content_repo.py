@@ -9,10 +9,12 @@ from pydantic import Field
 from clientapi.matrix.endpoint import Auth, Call, Json, NoBody, NoQuery, Query, Route
 from homeserver.requester import Requester
 from homeserver.storage.media import MediaRecord
+from homeserver.storage.media_files import FileRecord
 from mediarepo.addresses import MediaAddress, no_such_media, parse_address
 from mediarepo.receiving import body_of
 from mediarepo.sending import PUBLIC
 from mediarepo.services import MediaServices
+from mediarepo.thumbnail_sending import OpenThumbnailQuery
 from mediarepo.uploads import Upload
 
 DEFAULT_TIMEOUT_MS = 20_000
@@ -39,6 +41,7 @@ class ContentRepo:
         self._uploads = services.uploads
         self._downloads = services.downloads
         self._sending = services.sending
+        self._thumbnails = services.thumbnail_sending
         self._settings = services.settings
 
     async def upload_content(
@@ -67,21 +70,34 @@ class ContentRepo:
     ) -> web.StreamResponse:
         return await self._send(call, request, call.parameters["fileName"])
 
+    async def get_content_thumbnail(
+        self, call: Call[OpenThumbnailQuery, NoBody], request: web.Request
+    ) -> web.StreamResponse:
+        target = call.query.target
+        found, file = await self._find(address_of(call), call.query)
+        return await self._thumbnails.send(request, found, file, target, cache=PUBLIC)
+
     async def get_config(self, _call: Call[NoQuery, NoBody], _by: Requester) -> Json:
         return {"m.upload.size": self._uploads.max_bytes}
 
     async def _send(
         self, call: Call[OpenDownload, NoBody], request: web.Request, filename: str | None
     ) -> web.StreamResponse:
+        found, file = await self._find(address_of(call), call.query)
+        return await self._sending.send(request, found, file, filename=filename, cache=PUBLIC)
+
+    async def _find(
+        self, address: MediaAddress, query: OpenDownload | OpenThumbnailQuery
+    ) -> tuple[MediaRecord, FileRecord]:
+        """What may be had without a token. Raises as `Downloads.find` does."""
         if not self._settings.unauthenticated:
             raise no_such_media()
-        query = call.query
         found, file = await self._downloads.find(
-            address_of(call), timeout_ms=query.timeout_ms, allow_remote=query.allow_remote
+            address, timeout_ms=query.timeout_ms, allow_remote=query.allow_remote
         )
         if is_frozen(self._settings.frozen_at_ms, found):
             raise no_such_media()
-        return await self._sending.send(request, found, file, filename=filename, cache=PUBLIC)
+        return found, file
 
     def _upload(self, call: Call[UploadQuery, NoBody], request: web.Request) -> Upload:
         return Upload(
@@ -140,4 +156,13 @@ def routes(services: MediaServices) -> Iterator[Route]:
             streams=True,
             unstable=older(name),
         )
+    yield Route(
+        method="GET",
+        path=f"{base}/thumbnail/{{serverName}}/{{mediaId}}",
+        run=repo.get_content_thumbnail,
+        query=OpenThumbnailQuery,
+        auth=Auth.NONE,
+        streams=True,
+        unstable=older("/thumbnail/{serverName}/{mediaId}"),
+    )
     yield Route(method="GET", path=f"{base}/config", run=repo.get_config, unstable=older("/config"))

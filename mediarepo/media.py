@@ -14,12 +14,16 @@ from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
 from mediarepo.downloads import Downloads
 from mediarepo.files import Files
+from mediarepo.imaging.imaging import Imaging
+from mediarepo.pictures import Pictures
 from mediarepo.remote import RemoteMedia
 from mediarepo.sending import Sending
 from mediarepo.services import MediaServices
 from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
+from mediarepo.thumbnail_sending import ThumbnailSending
+from mediarepo.thumbnails import Thumbnails
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import UploadLimits, Uploads
 
@@ -50,10 +54,11 @@ class Media:
     services: MediaServices
     stores: Stores
     upkeep: Upkeep
+    pictures: Pictures
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled; what it holds on to it then lets go."""
-        return (self._run,)
+        return (self._run, self.pictures.run)
 
     async def _run(self) -> None:
         try:
@@ -111,11 +116,16 @@ def build_media(
         clock=clock,
         random_bytes=token_bytes,
     )
+    pictures = _pictures(config, database, stores, clock)
+    sending = Sending(files=stores.files)
     return Media(
         services=MediaServices(
             uploads=uploads,
             downloads=downloads,
-            sending=Sending(files=stores.files),
+            sending=sending,
+            thumbnail_sending=ThumbnailSending(
+                thumbnails=pictures.thumbnails, sending=sending, server_name=server_name
+            ),
             settings=config.media,
             clock=clock,
             authenticator=authenticator,
@@ -123,6 +133,23 @@ def build_media(
         ),
         stores=stores,
         upkeep=Upkeep(files=stores.files, downloads=downloads),
+        pictures=pictures,
+    )
+
+
+def _pictures(config: Config, database: Database, stores: Stores, clock: Clock) -> Pictures:
+    settings = config.media.thumbnails
+    imaging = Imaging(settings=settings)
+    return Pictures(
+        imaging=imaging,
+        thumbnails=Thumbnails(
+            database=database,
+            files=stores.files,
+            spool=stores.spool,
+            imaging=imaging,
+            settings=settings,
+            clock=clock,
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from homeserver.clock import Clock
 from homeserver.config import MediaConfig
 from mediarepo.downloads import Downloads
 from mediarepo.sending import Sending
+from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.uploads import Uploads
 
 
@@ -18,6 +19,7 @@ class MediaServices:
     uploads: Uploads
     downloads: Downloads
     sending: Sending
+    thumbnail_sending: ThumbnailSending
 
     settings: MediaConfig
     clock: Clock

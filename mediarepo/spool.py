@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256 as new_sha256
@@ -24,7 +24,7 @@ from typing import TypeVar
 from homeserver.errors import TooLarge
 from mediarepo.store.filesystem import store_error
 
-_GATHERED_BYTES = 524_288
+_GATHERED_BYTES = 1_048_576
 """How much is held in memory before it is written: threads and hashes like large pieces."""
 _RANDOM_BYTES = 12
 
@@ -81,10 +81,7 @@ class Spool:
 
         Raises TooLarge, StoreUnavailable, and what the stream raises.
         """
-        try:
-            self._open()
-        except OSError as error:
-            raise store_error(error) from error
+        self._ensure_open()
         writer = _Writer(self._folder)
         try:
             await self._write(writer, stream, max_bytes)
@@ -92,6 +89,25 @@ class Spool:
         finally:
             # Whatever happened, and even if the task was cancelled, nothing stays.
             writer.discard()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Where somebody else may write a file, which is removed at the end of the block.
+
+        Raises StoreUnavailable.
+        """
+        self._ensure_open()
+        path = self._folder / f"in-{token_hex(_RANDOM_BYTES)}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _ensure_open(self) -> None:
+        try:
+            self._open()
+        except OSError as error:
+            raise store_error(error) from error
 
     async def _write(self, writer: "_Writer", stream: AsyncIterable[bytes], max_bytes: int) -> None:
         gathered: list[bytes] = []

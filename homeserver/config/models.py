@@ -273,6 +273,8 @@ class ThumbnailsConfig(Section):
     """An animation with more frames gets a still thumbnail."""
     max_file_mb: Count = 100
     """A larger file gets no thumbnail, in MiB."""
+    keep_days: Count = 90
+    """A thumbnail goes after so long, and is made again when somebody wants it."""
 
 
 class PreviewsConfig(Section):
@@ -294,12 +296,14 @@ class PreviewsConfig(Section):
     """How long making a preview may take."""
     max_concurrent: Count = 20
     """Previews that are made at the same time; further requests are refused for the moment."""
-    per_minute: Rate = 30.0
+    per_minute: Rate = 10.0
     """New previews for one user."""
-    burst: Count = 60
+    burst: Count = 30
     """New previews for one user, at once."""
     keep_hours: Count = 24
-    """A preview is kept for so long, and one that failed for an hour at most."""
+    """A preview is kept for so long, and that there is none for an hour at most."""
+    max_kept: Count = 20_000
+    """Previews that are kept; beyond that the oldest go first."""
     accept_language: str = Field(default="en", pattern=r"^[A-Za-z0-9,;=.* -]{1,100}$")
     """Which languages pages are asked for: an `Accept-Language` header."""
 

@@ -54,7 +54,7 @@ class Imaging:
         file: a local one; its name means nothing.
         """
         try:
-            answer = await self._run(InspectJob(file=str(file), limits=self._limits))
+            answer = await self._run(InspectJob(file=_absolute(file), limits=self._limits))
         except (NotAnImage, ImageTooLarge, ImagingFailed, Unavailable):
             return None
         return answer if isinstance(answer, ImageFacts) else None
@@ -66,8 +66,8 @@ class Imaging:
         """
         answer = await self._run(
             ThumbnailJob(
-                file=str(file),
-                output=str(output),
+                file=_absolute(file),
+                output=_absolute(output),
                 width=target.size.width,
                 height=target.size.height,
                 crop=target.method == "crop",
@@ -146,3 +146,8 @@ class Imaging:
         """Memory goes back to the system. The loop reaps what was killed."""
         while self._idle:
             self._idle.pop().kill()
+
+
+def _absolute(path: Path) -> str:
+    """The processes stand in another folder."""
+    return str(path.absolute())
