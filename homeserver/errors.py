@@ -87,7 +87,6 @@ class OutsideNamespace(NotAllowed):
     """An application service meddles with users that are not its own."""
 
 
-class AccountSuspended(NotAllowed):
 class WrongBackupVersion(NotAllowed):
     """Keys go into the newest backup only; carries its version."""
 
@@ -96,6 +95,7 @@ class WrongBackupVersion(NotAllowed):
         self.current_version = current_version
 
 
+class AccountSuspended(NotAllowed):
     """The account may read, and not write, until an administrator says otherwise."""
 
 
@@ -183,7 +183,6 @@ class UnknownDevice(InvalidInput):
     """The user has no device of that ID."""
 
 
-class ControlledByServer(Unusable):
 class InvalidSignature(InvalidInput):
     """A signature that should be there is not, or is not that of the key that it names."""
 
@@ -192,6 +191,7 @@ class NoMasterKey(InvalidInput):
     """Cross-signing keys hang on a master key, and there is none."""
 
 
+class ControlledByServer(Unusable):
     """Only the server itself, or another endpoint, changes this."""
 
 
