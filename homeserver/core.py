@@ -225,7 +225,9 @@ def build_core(
         actions=actions,
         delivery=delivery,
         notifications=notifications,
-        encryption=build_encryption(server_name=server_name, database=database, bus=bus),
+        encryption=build_encryption(
+            server_name=server_name, database=database, bus=bus, clock=clock
+        ),
     )
 
 

@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from e2e.device_keys import DeviceKeys
+from e2e.device_lists import DeviceLists
 from e2e.one_time_keys import OneTimeKeys
 from e2e.stocks import Stocks
+from e2e.to_device import ToDevice
+from homeserver.clock import Clock
 from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
@@ -25,6 +28,8 @@ class Encryption:
     stocks: Stocks
     device_keys: DeviceKeys
     one_time_keys: OneTimeKeys
+    device_lists: DeviceLists
+    to_device: ToDevice
 
     async def start(self) -> None:
         """The tails begin where the database stands. Raises Unavailable."""
@@ -42,7 +47,9 @@ class Encryption:
         return self.device_list_tail.run, self.to_device_tail.run
 
 
-def build_encryption(*, server_name: ServerName, database: Database, bus: Bus) -> Encryption:
+def build_encryption(
+    *, server_name: ServerName, database: Database, bus: Bus, clock: Clock
+) -> Encryption:
     """Builds every object once, by name."""
     device_lists = device_list_tail(database=database)
     device_lists.listen(bus)
@@ -55,5 +62,7 @@ def build_encryption(*, server_name: ServerName, database: Database, bus: Bus) -
         to_device_tail=to_device,
         stocks=stocks,
         device_keys=DeviceKeys(database=database, stocks=stocks, bus=bus, server_name=server_name),
+        device_lists=DeviceLists(database=database),
+        to_device=ToDevice(database=database, tail=to_device, bus=bus, clock=clock),
         one_time_keys=OneTimeKeys(database=database, stocks=stocks, server_name=server_name),
     )

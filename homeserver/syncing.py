@@ -12,6 +12,7 @@ from homeserver.streams.bus import Bus
 from homeserver.sync.bodies import Bodies
 from homeserver.sync.counts import NotificationCounts
 from homeserver.sync.filter_store import FilterStore
+from homeserver.sync.inboxes import Inboxes
 from homeserver.sync.journal import Journal, Memory, Tails
 from homeserver.sync.lazy import ToldMembers
 from homeserver.sync.live import LiveAnswers, LiveSources
@@ -38,14 +39,16 @@ class Syncing:
     connections: Connections
     waiting_room: WaitingRoom
     journal: Journal
+    inboxes: Inboxes
 
     def start(self) -> None:
         """Begins where the streams stand, so they must have been started."""
         self.journal.start()
+        self.inboxes.start()
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return self.journal.run, self.connections.run
+        return self.journal.run, self.journal.follow_devices, self.connections.run
 
     def stop(self) -> None:
         """Lets all requests go that wait."""
@@ -76,6 +79,8 @@ def build_syncing(
             events=streams.events,
             receipts=streams.receipts,
             account_data=streams.account_data,
+            to_device=core.encryption.to_device_tail,
+            device_lists=core.encryption.device_list_tail,
             typing=streams.typing,
             presence=streams.presence,
         ),
@@ -106,17 +111,21 @@ def build_syncing(
             typing=streams.typing,
             presence=streams.presence,
             counts=counts,
+            device_lists=core.encryption.device_lists,
             max_presence_members=max_presence_members,
             clock=clock,
         )
     )
     waiting_room = WaitingRoom(rosters=rosters, presence_stream=streams.presence, clock=clock)
     waiting_room.listen(bus)
+    inboxes = Inboxes(database=database, tail=core.encryption.to_device_tail)
     sync = Sync(
         journal=journal,
         waiting_room=waiting_room,
         inputs=Inputs(sources),
         live=live,
+        inboxes=inboxes,
+        stocks=core.encryption.stocks,
         counts=counts,
         presence=core.actions.presence,
         clock=clock,
@@ -139,4 +148,5 @@ def build_syncing(
         waiting_room=waiting_room,
         filters=FilterStore(database=database),
         journal=journal,
+        inboxes=inboxes,
     )

@@ -27,6 +27,7 @@ class DeviceListRow:
 class Crossing:
     """Somebody's membership in a room, at a version of its state and now."""
 
+    room_nid: int
     user_id: UserID
     was_in: bool
     is_in: bool
@@ -99,6 +100,27 @@ async def joined_members(db: Connection, room_nids: Sequence[int]) -> frozenset[
     return frozenset(row["user_id"] for row in rows)
 
 
+async def newly_shared(
+    db: Connection, reader_nid: int, room_nids: Sequence[int]
+) -> frozenset[UserID]:
+    """Members of rooms that the reader came to, with whom he shares no other."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT u.user_id FROM memberships m JOIN users u USING (user_nid)
+        WHERE m.room_nid = ANY($2::bigint[]) AND m.membership = 'join' AND u.user_nid <> $1
+            AND NOT EXISTS (
+                SELECT FROM memberships theirs JOIN memberships mine USING (room_nid)
+                WHERE theirs.user_nid = m.user_nid AND theirs.membership = 'join'
+                    AND mine.user_nid = $1 AND mine.membership = 'join'
+                    AND mine.room_nid <> ALL($2)
+            )
+        """,
+        reader_nid,
+        list(room_nids),
+    )
+    return frozenset(row["user_id"] for row in rows)
+
+
 async def crossings(db: Connection, versions: Mapping[int, int]) -> list[Crossing]:
     """Whose memberships changed since versions of rooms' states. Costs by what changed.
 
@@ -107,7 +129,7 @@ async def crossings(db: Connection, versions: Mapping[int, int]) -> list[Crossin
     """
     rows = await db.fetch(
         """
-        SELECT moved.user_id, now.membership = 'join' AS is_in,
+        SELECT moved.room_nid, moved.user_id, now.membership = 'join' AS is_in,
             (convert_from(e.raw, 'UTF8')::json -> 'content' ->> 'membership') = 'join' AS was_in
         FROM (
             SELECT DISTINCT w.room_nid, w.version, s.state_key AS user_id
@@ -126,4 +148,7 @@ async def crossings(db: Connection, versions: Mapping[int, int]) -> list[Crossin
         list(versions),
         list(versions.values()),
     )
-    return [Crossing(row["user_id"], bool(row["was_in"]), bool(row["is_in"])) for row in rows]
+    return [
+        Crossing(row["room_nid"], row["user_id"], bool(row["was_in"]), bool(row["is_in"]))
+        for row in rows
+    ]

@@ -18,6 +18,8 @@ from homeserver.values import value
 EVENTS = "events"
 RECEIPTS = "receipts"
 ACCOUNT_DATA = "account_data"
+TO_DEVICE = "to_device"
+DEVICE_LISTS = "device_lists"
 
 MAX_EXAMINED = 2_000
 """Events of a room that are looked at where a filter leaves some out."""
@@ -32,6 +34,8 @@ class Positions:
     events: int
     receipts: int
     account_data: int
+    to_device: int
+    device_lists: int
 
 
 @value
@@ -199,7 +203,7 @@ _HELD = """
 async def positions(db: Connection) -> Positions:
     rows = await db.fetch(
         "SELECT stream, position FROM stream_positions WHERE stream = ANY($1)",
-        [EVENTS, RECEIPTS, ACCOUNT_DATA],
+        [EVENTS, RECEIPTS, ACCOUNT_DATA, TO_DEVICE, DEVICE_LISTS],
     )
     return Positions(**{row["stream"]: row["position"] for row in rows})
 

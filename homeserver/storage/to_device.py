@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from homeserver.storage import streams
 from homeserver.storage.database import Connection
@@ -33,6 +34,15 @@ class Device:
     session_nid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Messages that wait now. They took the positions after one and up to another."""
+
+    rows: Sequence[ToDeviceRow]
+    after: int
+    upto: int
+
+
 async def begin(
     db: Connection, *, session_nid: int, user_nid: int, txn_id: str, now_ms: int
 ) -> bool:
@@ -60,11 +70,9 @@ async def devices_of(db: Connection, user_ids: Collection[str], now_ms: int) -> 
     return [Device(**dict(row)) for row in rows]
 
 
-async def add(
-    db: Connection, messages: Sequence[tuple[Device, bytes]], now_ms: int
-) -> list[ToDeviceRow]:
+async def add(db: Connection, messages: Sequence[tuple[Device, bytes]], now_ms: int) -> Added:
     """Puts messages, each for another device, behind those that wait there; devices that are gone
-    meanwhile are left out. Returns those that wait now.
+    meanwhile are left out.
     """
     ordered = sorted(messages, key=lambda each: each[0].session_nid)
     # The stream is locked from here on, so that nobody else counts at the same time.
@@ -88,14 +96,13 @@ async def add(
     )
     await _cut(db, {row["session_nid"]: row["serial"] for row in rows})
     given = {device.session_nid: (device, event) for device, event in ordered}
-    return sorted(
-        (
-            ToDeviceRow(row["position"], device.session_nid, device.user_nid, event)
-            for row in rows
-            for device, event in [given[row["session_nid"]]]
-        ),
-        key=lambda each: each.position,
-    )
+    waiting_now = [
+        ToDeviceRow(row["position"], device.session_nid, device.user_nid, event)
+        for row in rows
+        for device, event in [given[row["session_nid"]]]
+    ]
+    waiting_now.sort(key=attrgetter("position"))
+    return Added(waiting_now, last - len(ordered), last)
 
 
 async def _cut(db: Connection, newest: dict[int, int]) -> None:
@@ -137,16 +144,25 @@ async def after_position(db: Connection, position: int, limit: int) -> list[ToDe
     return [ToDeviceRow(*row) for row in rows]
 
 
-async def acknowledge(db: Connection, session_nid: int, upto: int) -> None:
-    """The device has what was sent up to a position; a position that never was is of another
-    database, as after a backup was played back.
+async def acknowledge(db: Connection, session_nid: int, upto: int) -> int | None:
+    """The device has what was sent up to a position, so that goes; a position that never was is of
+    another database, as after a backup was played back. Returns the newest position of what waits
+    still; None: nothing does.
     """
-    await db.execute(
-        "DELETE FROM to_device_messages WHERE session_nid = $1 AND position <= $2"
-        " AND $2 <= (SELECT position FROM stream_positions WHERE stream = 'to_device')",
+    newest: int | None = await db.fetchval(
+        """
+        WITH gone AS (
+            DELETE FROM to_device_messages WHERE session_nid = $1 AND position <= $2
+                AND $2 <= (SELECT position FROM stream_positions WHERE stream = 'to_device')
+            RETURNING position
+        )
+        SELECT max(position) FROM to_device_messages
+        WHERE session_nid = $1 AND position NOT IN (SELECT position FROM gone)
+        """,
         session_nid,
         upto,
     )
+    return newest
 
 
 async def delete_old(db: Connection, before_ms: int, limit: int) -> bool:

@@ -4,7 +4,7 @@ What many readers are told in common is made once; here it is only put together.
 Source: C-S API v1.19 `sync.yaml`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,10 @@ class RoomPart:
 
 @dataclass(slots=True)
 class SyncAnswer:
-    """Everything that one reader is told, by room ID and section."""
+    """Everything that one reader is told, by room ID and section. changed, left: whose devices
+    changed, and who shares no room any more. stock: what `stock_json` made of his device's; it is
+    told beside everything else.
+    """
 
     token: SyncToken
     join: dict[str, bytes] = field(default_factory=dict)
@@ -56,6 +59,10 @@ class SyncAnswer:
     leave: dict[str, bytes] = field(default_factory=dict)
     presence: Sequence[bytes] = ()
     account_data: Sequence[bytes] = ()
+    to_device: Sequence[bytes] = ()
+    changed: Collection[str] = ()
+    left: Collection[str] = ()
+    stock: bytes = b""
 
     @property
     def is_empty(self) -> bool:
@@ -66,10 +73,13 @@ class SyncAnswer:
             or self.invite
             or self.leave
             or self.knock
+            or self.to_device
+            or self.changed
+            or self.left
         )
 
     def json(self) -> bytes:
-        parts = [b'{"next_batch":"%b"' % str(self.token).encode()]
+        parts = [b'{"next_batch":"%b"%b' % (str(self.token).encode(), self.stock)]
         sections = [b'"join":{%b}' % _members(self.join)] if self.join else []
         for name, rooms in (
             (b"invite", self.invite),
@@ -84,6 +94,10 @@ class SyncAnswer:
             parts.append(b'"account_data":' + events_json(self.account_data))
         if self.presence:
             parts.append(b'"presence":' + events_json(self.presence))
+        if self.to_device:
+            parts.append(b'"to_device":' + events_json(self.to_device))
+        if self.changed or self.left:
+            parts.append(b'"device_lists":' + device_lists_json(self.changed, self.left))
         return b",".join(parts) + b"}"
 
 
@@ -130,6 +144,25 @@ def account_data_json(event_type: str, content: bytes) -> bytes:
 
 def presence_json(sender: str, content: Mapping[str, Any]) -> bytes:
     return orjson.dumps({"type": "m.presence", "sender": sender, "content": content})
+
+
+def device_lists_json(changed: Iterable[str], left: Iterable[str]) -> bytes:
+    return orjson.dumps({"changed": sorted(changed), "left": sorted(left)})
+
+
+def stock_json(counts: Mapping[str, int], unused: Sequence[str]) -> bytes:
+    """What a device has to hand out: one-time keys by algorithm, and algorithms of fallback keys
+    that nobody was given yet. Some clients take an algorithm that is not named for one of which
+    nothing is known. Source: C-S API v1.19 "Extensions to /sync".
+    """
+    return b',"device_one_time_keys_count":%b,"device_unused_fallback_key_types":%b' % (
+        orjson.dumps(told_key_counts(counts)),
+        orjson.dumps(list(unused)),
+    )
+
+
+def told_key_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    return {"signed_curve25519": 0, **counts}
 
 
 def stripped_json(name: bytes, events: Sequence[Mapping[str, Any]]) -> bytes:

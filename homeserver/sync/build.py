@@ -115,6 +115,9 @@ class _Builder:
             presence_json(user_id, presence_content(state, now_ms=self.now_ms))
             for user_id, state in inputs.presence
         ]
+        result.to_device = inputs.to_device
+        changes = inputs.device_lists
+        result.changed, result.left = changes.changed, changes.left
         return result
 
     def _with_push_rules(self, rows: Sequence[AccountDataRow]) -> list[AccountDataRow]:

@@ -7,11 +7,12 @@ of it. Other forms of sync can be built over the same.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from e2e.device_lists import NO_CHANGES, DeviceListChanges
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import UserID
 from homeserver.storage.account_data import AccountDataRow
 from homeserver.storage.receipts import ReadRow
-from homeserver.storage.sync_reads import OwnRoom, TimelineRow
+from homeserver.storage.sync_reads import Movement, OwnRoom, TimelineRow
 from homeserver.streams.presence import PresenceState
 from homeserver.sync.bodies import Body
 from homeserver.sync.summaries import RoomSize
@@ -39,11 +40,15 @@ class RoomInput:
 class SyncInputs:
     """All that there is to tell. token: where the reader stands then. rooms: by number.
 
+    own: all that he has to do with, whatever his filter leaves out; moved: how far they came.
     relations: what `m.relations` says, by event. typing: users by room; presence: by user.
+    to_device: events as JSON, for the device that asks.
     """
 
     token: SyncToken
     rooms: dict[int, RoomInput] = field(default_factory=dict)
+    own: dict[int, OwnRoom] = field(default_factory=dict)
+    moved: dict[int, Movement] = field(default_factory=dict)
     joined: dict[int, OwnRoom] = field(default_factory=dict)
     bodies: dict[int, Body] = field(default_factory=dict)
     relations: dict[int, bytes] = field(default_factory=dict)
@@ -52,3 +57,5 @@ class SyncInputs:
     receipts: dict[int, list[ReadRow]] = field(default_factory=dict)
     typing: dict[int, list[UserID]] = field(default_factory=dict)
     presence: list[tuple[UserID, PresenceState]] = field(default_factory=list)
+    to_device: Sequence[bytes] = ()
+    device_lists: DeviceListChanges = NO_CHANGES

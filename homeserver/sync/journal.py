@@ -10,21 +10,26 @@ from dataclasses import dataclass, field, replace
 
 from homeserver.errors import Unavailable
 from homeserver.events.stored import RoomRecord
-from homeserver.identifiers import ServerName, server_of
+from homeserver.identifiers import ServerName, UserID, server_of
 from homeserver.storage import sync_reads
 from homeserver.storage.account_data import AccountDataRow
 from homeserver.storage.database import Database
 from homeserver.storage.receipts import ReadRow
+from homeserver.storage.to_device import ToDeviceRow
 from homeserver.streams.account_data import RING_SIZE as ACCOUNT_DATA_RING
 from homeserver.streams.account_data import AccountDataTail
 from homeserver.streams.account_settings import IGNORED_USER_LIST
+from homeserver.streams.device_lists import DeviceListTail
 from homeserver.streams.people import Person
 from homeserver.streams.presence import PresenceStream
 from homeserver.streams.receipts import RING_SIZE as RECEIPTS_RING
 from homeserver.streams.receipts import ReceiptTail
 from homeserver.streams.tail import RING_SIZE, Committed, EventTail
+from homeserver.streams.to_device import RING_SIZE as TO_DEVICE_RING
+from homeserver.streams.to_device import ToDeviceTail
 from homeserver.streams.typing import TypingStream
 from homeserver.sync.bodies import Bodies
+from homeserver.sync.device_list_news import DeviceListNews
 from homeserver.sync.members import MemberEvents
 from homeserver.sync.recent import Recent
 from homeserver.sync.rosters import Roster, Rosters
@@ -37,18 +42,28 @@ _REDACTION = "m.room.redaction"
 
 @dataclass(slots=True)
 class News:
-    """What happened to somebody, by room number. presence: of whom."""
+    """What happened to somebody, by room number. presence, devices: of whom.
+    to_device: messages to the device that asks.
+    """
 
     events: dict[int, Sequence[Committed]] = field(default_factory=dict)
     receipts: dict[int, Sequence[ReadRow]] = field(default_factory=dict)
     typing: set[int] = field(default_factory=set)
     account_data: Sequence[AccountDataRow] = ()
     presence: Sequence[int] = ()
+    to_device: Sequence[ToDeviceRow] = ()
+    devices: Sequence[UserID] = ()
 
     @property
     def is_empty(self) -> bool:
         return not (
-            self.events or self.receipts or self.typing or self.account_data or self.presence
+            self.events
+            or self.receipts
+            or self.typing
+            or self.account_data
+            or self.presence
+            or self.to_device
+            or self.devices
         )
 
 
@@ -62,6 +77,8 @@ class Tails:
     events: EventTail
     receipts: ReceiptTail
     account_data: AccountDataTail
+    to_device: ToDeviceTail
+    device_lists: DeviceListTail
     typing: TypingStream
     presence: PresenceStream
 
@@ -101,6 +118,10 @@ class Journal:
         self._account_data: Recent[AccountDataRow] = Recent(
             key=_owner_of, capacity=ACCOUNT_DATA_RING
         )
+        self._to_device: Recent[ToDeviceRow] = Recent(key=_device_of, capacity=TO_DEVICE_RING)
+        self._device_lists = DeviceListNews(
+            tail=tails.device_lists, rosters=rosters, database=database
+        )
         self._now = SyncToken(events=0)
         self._position = 0
         self._changed: set[int] = set()
@@ -116,10 +137,13 @@ class Journal:
         self._events.start(self._position)
         self._receipts.start(tails.receipts.position)
         self._account_data.start(tails.account_data.position)
+        self._to_device.start(tails.to_device.position)
+        self._device_lists.start()
         self.told_presence = tails.presence.position
         tails.events.subscribe(self._happened)
         tails.receipts.subscribe(self._read)
         tails.account_data.subscribe(self._put)
+        tails.to_device.subscribe(self._sent)
         tails.typing.subscribe(self._wrote)
         tails.presence.subscribe_changes(self._came_or_went)
 
@@ -133,6 +157,8 @@ class Journal:
             now.events == self._position
             and now.receipts == tails.receipts.position
             and now.account_data == tails.account_data.position
+            and now.to_device == tails.to_device.position
+            and now.device_lists == self._device_lists.position
             and now.typing == tails.typing.position
             and now.presence == self.told_presence
             and now.boot == self._boot
@@ -142,14 +168,18 @@ class Journal:
             events=self._position,
             receipts=tails.receipts.position,
             account_data=tails.account_data.position,
+            to_device=tails.to_device.position,
+            device_lists=self._device_lists.position,
             boot=self._boot,
             typing=tails.typing.position,
             presence=self.told_presence,
         )
         return self._now
 
-    def news(self, roster: Roster, since: SyncToken) -> News | None:
-        """What happened to somebody after a place; None: that must be looked up."""
+    def news(self, roster: Roster, since: SyncToken, session_nid: int) -> News | None:
+        """What happened to somebody after a place, and to the device of a session; None: that must
+        be looked up.
+        """
         now = self.now
         if since.boot != self._boot or since.events < roster.known_from:
             return None
@@ -160,7 +190,8 @@ class Journal:
         typing = self._typing_since(roster, since)
         presence = roster.news_since(since.presence)
         events = self._events_since(roster, since.events)
-        if typing is None or presence is None or events is None:
+        devices = roster.devices_since(since.device_lists)
+        if typing is None or presence is None or events is None or devices is None:
             return None
         return News(
             events=events,
@@ -168,6 +199,8 @@ class Journal:
             typing=typing,
             account_data=self._account_data.of(roster.user_nid, since.account_data),
             presence=presence,
+            to_device=self._to_device.of(session_nid, since.to_device),
+            devices=devices,
         )
 
     def has_reached(self, token: SyncToken) -> bool:
@@ -177,7 +210,15 @@ class Journal:
             now.events >= token.events
             and now.receipts >= token.receipts
             and now.account_data >= token.account_data
+            and now.to_device >= token.to_device
+            and now.device_lists >= token.device_lists
         )
+
+    async def follow_devices(self) -> None:
+        """Finds out whom changes of devices concern, until cancelled."""
+        while True:
+            for roster in await self._device_lists.next():
+                roster.wake(replace(self.now, device_lists=0))
 
     async def run(self) -> None:
         """Finds out whom changes of presence concern, until cancelled."""
@@ -199,9 +240,12 @@ class Journal:
             self._events.covers(since.events)
             and self._receipts.covers(since.receipts)
             and self._account_data.covers(since.account_data)
+            and self._to_device.covers(since.to_device)
             and since.events <= now.events
             and since.receipts <= now.receipts
             and since.account_data <= now.account_data
+            and since.to_device <= now.to_device
+            and since.device_lists <= now.device_lists
         )
 
     def _events_since(self, roster: Roster, after: int) -> dict[int, Sequence[Committed]] | None:
@@ -297,6 +341,11 @@ class Journal:
         checked = replace(self.now, account_data=batch[0].position - 1)
         self._wake({row.user_nid for row in batch}, checked)
 
+    def _sent(self, batch: Sequence[ToDeviceRow]) -> None:
+        self._to_device.add(batch)
+        checked = replace(self.now, to_device=batch[0].position - 1)
+        self._wake({row.user_nid for row in batch}, checked)
+
     def _wrote(self, room: RoomRecord, _person: Person, _active: bool) -> None:  # noqa: FBT001
         now = self.now
         checked = replace(now, typing=max(now.typing - 1, 0))
@@ -352,3 +401,7 @@ def _room_of_receipt(row: ReadRow) -> int:
 
 def _owner_of(row: AccountDataRow) -> int:
     return row.user_nid
+
+
+def _device_of(row: ToDeviceRow) -> int:
+    return row.session_nid

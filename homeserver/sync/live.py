@@ -7,14 +7,16 @@ is the reader's own are put behind it.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from e2e.device_lists import NO_CHANGES, DeviceListChanges, DeviceLists, moves
 from homeserver.clock import Clock
 from homeserver.identifiers import RoomID, UserID
 from homeserver.presence_content import presence_content
 from homeserver.requester import Requester
 from homeserver.storage.account_data import GLOBAL, AccountDataRow
+from homeserver.storage.device_lists import Crossing
 from homeserver.streams.people import People
 from homeserver.streams.presence import PresenceStream
 from homeserver.streams.tail import Committed
@@ -38,6 +40,7 @@ from homeserver.sync.build import (
     told_counts,
 )
 from homeserver.sync.counts import NotificationCounts, RoomCounts
+from homeserver.sync.encryption_reading import MAX_TO_DEVICE
 from homeserver.sync.filters import SyncFilter
 from homeserver.sync.journal import Memory, News
 from homeserver.sync.lazy import ToldMembers
@@ -149,6 +152,7 @@ class LiveSources:
     typing: TypingStream
     presence: PresenceStream
     counts: NotificationCounts
+    device_lists: DeviceLists
     max_presence_members: int
     clock: Clock
 
@@ -345,7 +349,26 @@ class LiveAnswers:
             result.account_data = global_account_data(mine, reading.wanted)
         if news.presence or news.events:
             result.presence = await self._presence(reading, rooms, news)
+        if news.to_device:
+            result.to_device = [row.event for row in news.to_device[:MAX_TO_DEVICE]]
+            if len(news.to_device) > MAX_TO_DEVICE:
+                position = news.to_device[MAX_TO_DEVICE - 1].position
+                result.token = replace(result.token, to_device=position)
+        if news.devices or news.events:
+            changes = await self._device_lists(reading, news)
+            result.changed, result.left = changes.changed, changes.left
         return result
+
+    async def _device_lists(self, reading: _Reading, news: News) -> DeviceListChanges:
+        """Those whose devices changed, who came into a room, and who went."""
+        crossings = _crossings(news)
+        if not (crossings or news.devices):
+            return NO_CHANGES
+        found = moves(crossings, reading.by.user_id)
+        left: frozenset[UserID] = frozenset()
+        if found.gone:
+            left = await self._sources.device_lists.no_longer_shared(reading.by, found.gone)
+        return DeviceListChanges((found.came | frozenset(news.devices)) - left, left)
 
     def _extras(self, reading: _Reading, news: News) -> dict[int, RoomPart]:
         """What belongs to rooms and is no event of theirs."""
@@ -436,6 +459,23 @@ class LiveAnswers:
         if size is None or size.joined > self._sources.max_presence_members:
             return []
         return [UserID(row.stored.event.state_key or "") for row in joins]
+
+
+def _crossings(news: News) -> list[Crossing]:
+    """What became of memberships, from before the first of the news to after the last."""
+    before: dict[tuple[int, str], bool] = {}
+    after: dict[tuple[int, str], bool] = {}
+    for room_nid, rows in news.events.items():
+        for row in rows:
+            if row.prev_membership is not None:
+                event = row.stored.event
+                key = room_nid, event.state_key or ""
+                before.setdefault(key, row.prev_membership == "join")
+                after[key] = event.content.get("membership") == "join"
+    return [
+        Crossing(room_nid, UserID(user_id), was_in, after[room_nid, user_id])
+        for (room_nid, user_id), was_in in before.items()
+    ]
 
 
 def _quiet(token: SyncToken) -> Timeline:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from homeserver.identifiers import UserID
 from homeserver.requester import Requester
 from homeserver.storage import sync_reads
+from homeserver.sync.encryption_reading import EncryptionReading
 from homeserver.sync.inputs import SyncInputs
 from homeserver.sync.other_reading import OtherReading
 from homeserver.sync.reading import Sources, Who, within
@@ -37,8 +38,8 @@ class Inputs:
                 events=now.events,
                 receipts=now.receipts,
                 account_data=now.account_data,
-                to_device=0 if since is None else since.to_device,
-                device_lists=0 if since is None else since.device_lists,
+                to_device=now.to_device,
+                device_lists=now.device_lists,
                 boot=self._sources.boot,
                 typing=typing,
                 presence=told_presence,
@@ -47,6 +48,7 @@ class Inputs:
             common = self._sources, db, who, request, since, inputs
             own = await RoomReading(*common).read()
             await OtherReading(*common).read(own)
+            await EncryptionReading(*common).read()
         return inputs
 
     async def _who(self, by: Requester, request: SyncRequest) -> Who:

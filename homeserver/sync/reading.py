@@ -78,7 +78,9 @@ class Reading:
 
 
 def within(since: SyncToken | None, now: Positions) -> SyncToken | None:
-    """A position from the future, as after a backup was played back, is the newest there is."""
+    """A position from the future, as after a backup was played back, is the newest there is; of
+    what encryption needs, rather all is told again.
+    """
     if since is None:
         return None
     return replace(
@@ -86,6 +88,8 @@ def within(since: SyncToken | None, now: Positions) -> SyncToken | None:
         events=min(since.events, now.events),
         receipts=min(since.receipts, now.receipts),
         account_data=min(since.account_data, now.account_data),
+        to_device=since.to_device if since.to_device <= now.to_device else 0,
+        device_lists=since.device_lists if since.device_lists <= now.device_lists else 0,
     )
 
 

@@ -30,6 +30,8 @@ from homeserver.sync.visits import (
 )
 from homeserver.views import history
 
+_OUTSIDE = frozenset({"invite", "knock"})
+
 
 @dataclass(slots=True)
 class RoomReading(Reading):
@@ -50,16 +52,20 @@ class RoomReading(Reading):
         own = await sync_reads.own_rooms(
             self.db, self.who.by.user_nid, after=self.after, with_left=with_left
         )
+        self.inputs.own = {room.room_nid: room for room in own}
         own = [room for room in own if self.wanted.allows_room(room.room_id)]
         self.inputs.joined = {room.room_nid: room for room in own if room.membership == "join"}
         return own
 
     async def _visits(self, own: Sequence[OwnRoom]) -> list[Visit]:
         """Of those that the reader knows, only the rooms where something happened."""
-        rooms = {each.room_nid: each for each in own if each.membership not in ("invite", "knock")}
-        if not rooms:
-            return []
-        moved = await sync_reads.movements(self.db, dict.fromkeys(rooms, self.after or 0))
+        everywhere = self.inputs.own.values()
+        inside = [each.room_nid for each in everywhere if each.membership not in _OUTSIDE]
+        if inside:
+            after = dict.fromkeys(inside, self.after or 0)
+            self.inputs.moved = await sync_reads.movements(self.db, after)
+        moved = self.inputs.moved
+        rooms = {each.room_nid: each for each in own if each.membership not in _OUTSIDE}
         told = [
             nid
             for nid in rooms

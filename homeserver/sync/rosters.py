@@ -30,10 +30,12 @@ class Roster:
 
     known_from: position of the stream of events from which on `rooms` says what happened to him;
     before it he may have come and gone. news_of: presence that he has not been told of, the number
-    of the newest change by user, the newest last.
+    of the newest change by user, the newest last. devices_of: the same for changes of devices.
     """
 
     __slots__ = (
+        "devices_floor",
+        "devices_of",
         "ignored",
         "is_valid",
         "known_from",
@@ -61,6 +63,8 @@ class Roster:
         self.known_from = known_from
         self.news_floor = news_floor
         self.news_of: OrderedDict[int, int] = OrderedDict()
+        self.devices_floor = 0
+        self.devices_of: OrderedDict[UserID, int] = OrderedDict()
         self.waiters: dict[Waiter, None] = {}
         self.is_valid = True
 
@@ -87,6 +91,19 @@ class Roster:
             found.append(user_nid)
         return found
 
+    def hear_of_devices(self, user_id: UserID, position: int) -> None:
+        """The devices of somebody whom he shares a room with, or his own, have changed."""
+        self.devices_of[user_id] = position
+        self.devices_of.move_to_end(user_id)
+        if len(self.devices_of) > _MAX_NEWS:
+            _, self.devices_floor = self.devices_of.popitem(last=False)
+
+    def devices_since(self, position: int) -> list[UserID] | None:
+        """Whose devices changed after a position; None: that is not known."""
+        if position < self.devices_floor:
+            return None
+        return [user_id for user_id, at in self.devices_of.items() if at > position]
+
 
 class Rosters:
     """All of them, bounded: those not used for the longest leave first, unless somebody waits."""
@@ -103,6 +120,8 @@ class Rosters:
         self._loading: Counter[UserID] = Counter()
         self._changes = 0
         """Of memberships of users who are being loaded."""
+        self.told_devices = 0
+        """The newest change of devices of which all rosters that it concerns have heard."""
 
     def __iter__(self) -> Iterator[Roster]:
         return iter(self._of.values())
@@ -208,6 +227,7 @@ class Rosters:
         )
 
     def _keep(self, roster: Roster) -> None:
+        roster.devices_floor = self.told_devices
         self._of[roster.user_nid] = roster
         self._by_id[roster.user_id] = roster
         for room_nid in roster.rooms:

@@ -10,7 +10,7 @@ import pytest
 from homeserver.storage.database import Database
 from tests.support.api_server import api_server
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
-from tests.support.sync_client import ClientView
+from tests.support.sync_client import NOTHING_NEW, ClientView
 
 Json = dict[str, Any]
 WAIT_MS = 20_000
@@ -107,7 +107,7 @@ class TestTokens:
     async def test_nothing_new_is_nothing_but_a_token(self, server):
         client = await client_of(await server.registers("alice"))
         await client.syncs()
-        assert (await client.syncs()).keys() == {"next_batch"}
+        assert (await client.syncs()).keys() == NOTHING_NEW
 
     @pytest.mark.parametrize("since", ["nonsense", "s", "s1_2", "s-1", "s1_1_1_1_1_!_1_1", "t5"])
     async def test_a_token_that_is_none_is_refused(self, server, since):
@@ -234,7 +234,7 @@ class TestLongPoll:
 
     async def test_the_time_ends_it_with_a_token(self, server):
         client = await client_of(await server.registers("alice"))
-        assert (await client.syncs(timeout=50)).keys() == {"next_batch"}
+        assert (await client.syncs(timeout=50)).keys() == NOTHING_NEW
 
     async def test_what_the_filter_leaves_out_does_not_end_it(self, server):
         alice = await server.registers("alice")
@@ -550,8 +550,8 @@ class TestShutdown:
             waiting = await waits(client)
             assert api.facades is not None
             await api.facades.drain()
-            assert (await waiting).keys() == {"next_batch"}
-            assert (await client.syncs(timeout=WAIT_MS)).keys() == {"next_batch"}
+            assert (await waiting).keys() == NOTHING_NEW
+            assert (await client.syncs(timeout=WAIT_MS)).keys() == NOTHING_NEW
 
 
 class TestInvitations:

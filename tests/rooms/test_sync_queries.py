@@ -14,6 +14,7 @@ from homeserver.sync.token import SyncToken, parse_sync_token
 from homeserver.syncing import Syncing
 from tests.support.queries import counted
 from tests.support.server import Server, running_server
+from tests.support.sync_client import NOTHING_NEW
 from tests.support.syncing import syncing_of
 
 numbers = count()
@@ -68,7 +69,7 @@ class TestCaughtUp:
         since = await caught_up(syncing, alice)
         async with counted(server.database) as statements:
             _, answer = await syncs(syncing, alice, since)
-        assert answer.keys() == {"next_batch"}
+        assert answer.keys() == NOTHING_NEW
         assert statements == []
 
     async def test_messages_cost_no_query(self, server, syncing):

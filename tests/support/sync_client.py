@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+NOTHING_NEW = {"next_batch", "device_one_time_keys_count", "device_unused_fallback_key_types"}
+"""What an answer has that tells nothing."""
 
 
 @dataclass

@@ -111,8 +111,8 @@ class SlidingSync:
                 events=now.events,
                 receipts=now.receipts,
                 account_data=now.account_data,
-                to_device=0 if since is None else since.to_device,
-                device_lists=0 if since is None else since.device_lists,
+                to_device=now.to_device,
+                device_lists=now.device_lists,
                 boot=sources.boot,
                 typing=typing,
             )
@@ -143,7 +143,7 @@ class SlidingSync:
                 continue
             roster = await self._waiting_room.roster(turn.by)
             since = replace(since, presence=self._journal.told_presence)
-            news = self._journal.news(roster, since)
+            news = self._journal.news(roster, since, turn.by.session_nid)
             if news is None or not news.is_empty:
                 return True
             _, goes_on = await self._waiting_room.wait(turn.by, roster, since, left_s)
