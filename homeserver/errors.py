@@ -35,6 +35,7 @@ FoyerError
 │   │   └── NoMasterKey
 │   ├── ControlledByServer
 │   ├── NoSuchNeighbour
+│   ├── NoPreview
 │   ├── NotAnImage
 │   ├── ImagingFailed
 │   ├── TooLarge
@@ -197,6 +198,10 @@ class ControlledByServer(Unusable):
 
 class NoSuchNeighbour(Unusable):
     """Something was to be put beside what is not there."""
+
+
+class NoPreview(Unusable):
+    """A link that leads to nothing that can be shown."""
 
 
 class NotAnImage(Unusable):

@@ -24,7 +24,7 @@ from typing import TypeVar
 from homeserver.errors import TooLarge
 from mediarepo.store.filesystem import store_error
 
-_GATHERED_BYTES = 1_048_576
+_GATHERED_BYTES = 524_288
 """How much is held in memory before it is written: threads and hashes like large pieces."""
 _RANDOM_BYTES = 12
 
@@ -146,6 +146,11 @@ class Spool:
         """It has been looked at."""
         shutil.rmtree(left.folder, ignore_errors=True)
         os.close(left.lock)
+
+
+async def contents_of(path: Path) -> AsyncIterator[bytes]:
+    """Of a file that is small enough to be read at once."""
+    yield await asyncio.to_thread(path.read_bytes)
 
 
 class _Writer:

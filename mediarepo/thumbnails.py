@@ -3,12 +3,9 @@
 in memory → in the table → made in an imaging process, once for all who wait
 """
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from homeserver.clock import Clock
 from homeserver.config.models import ThumbnailsConfig
@@ -22,7 +19,7 @@ from mediarepo.coalescing import Once
 from mediarepo.files import Files
 from mediarepo.imaging.imaging import Imaging
 from mediarepo.imaging.sizes import Target
-from mediarepo.spool import Spool
+from mediarepo.spool import Spool, contents_of
 
 _MIB = 1_048_576
 _DAY_MS = 86_400_000
@@ -136,7 +133,7 @@ class Thumbnails:
                 async with self._database.transaction() as db:
                     return await self._record(key, made.content_type, db, None)
             return await self._files.keep(
-                _contents(output),
+                contents_of(output),
                 max_bytes=_MAX_THUMBNAIL_BYTES,
                 record=partial(self._record, key, made.content_type),
             )
@@ -175,8 +172,3 @@ def _told(outcome: Thumbnail | _Failure) -> Thumbnail:
     if isinstance(outcome, Thumbnail):
         return outcome
     raise type(outcome)(str(outcome))
-
-
-async def _contents(path: Path) -> AsyncIterator[bytes]:
-    """A thumbnail is small enough to be read at once."""
-    yield await asyncio.to_thread(path.read_bytes)

@@ -34,8 +34,9 @@ from homeserver.errors import (
     MissingToken,
     NameReserved,
     NoIdentityServer,
-    NotAuthenticated,
     NoMasterKey,
+    NoPreview,
+    NotAuthenticated,
     NotBanned,
     NotFound,
     NotYetUploaded,
@@ -52,10 +53,10 @@ from homeserver.errors import (
     Unusable,
     UsernameTaken,
     WeakPassword,
+    WrongBackupVersion,
     WrongPassword,
 )
 
-    WrongBackupVersion,
 _UNAVAILABLE_RETRY_MS = 1000
 
 
@@ -103,21 +104,21 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         GuestsNotAllowed: _Code("M_GUEST_ACCESS_FORBIDDEN", 403),
         InviteBlocked: _Code("M_INVITE_BLOCKED", 403),
         NotBanned: _Code("M_BAD_STATE", 403),
+        WrongBackupVersion: _Code("M_WRONG_ROOM_KEYS_VERSION", 403),
         NoIdentityServer: _Code("M_SERVER_NOT_TRUSTED", 403),
         Refused: _Code("M_FORBIDDEN", 403),
         InvalidContent: _Code("M_BAD_JSON", 400),
-        WrongBackupVersion: _Code("M_WRONG_ROOM_KEYS_VERSION", 403),
         InvalidRoomState: _Code("M_INVALID_ROOM_STATE", 400),
         BadAlias: _Code("M_BAD_ALIAS", 400),
         UnsupportedRoomVersion: _Code("M_UNSUPPORTED_ROOM_VERSION", 400),
         InvalidUsername: _Code("M_INVALID_USERNAME", 400),
         WeakPassword: _Code("M_WEAK_PASSWORD", 400),
         UnknownDevice: _Code("M_UNKNOWN_DEVICE", 400),
+        InvalidSignature: _Code("M_INVALID_SIGNATURE", 400),
+        NoMasterKey: _Code("M_MISSING_PARAM", 400),
         UnknownPosition: _Code("M_UNKNOWN_POS", 400),
         InvalidInput: _Code("M_INVALID_PARAM", 400),
         ControlledByServer: _Code("M_BAD_JSON", 405),
-        InvalidSignature: _Code("M_INVALID_SIGNATURE", 400),
-        NoMasterKey: _Code("M_MISSING_PARAM", 400),
         ProfileTooLarge: _Code("M_PROFILE_TOO_LARGE", 400),
         KeyTooLarge: _Code("M_KEY_TOO_LARGE", 400),
         RemoteTooLarge: _Code("M_TOO_LARGE", 502),
@@ -127,6 +128,7 @@ _CODES: Mapping[type[Exception], _Code] = MappingProxyType(
         Conflict: _Code("M_UNKNOWN", 409),
         UsernameTaken: _Code("M_USER_IN_USE", 400),
         NameReserved: _Code("M_EXCLUSIVE", 400),
+        NoPreview: _Code("M_UNKNOWN", 502),
         Unusable: _Code("M_UNKNOWN", 400),
         NotFound: _Code("M_NOT_FOUND", 404),
         MediaExists: _Code("M_CANNOT_OVERWRITE_MEDIA", 409),
@@ -156,14 +158,14 @@ def _extra(error: BaseException) -> dict[str, Any]:
     if isinstance(error, TokenExpired | AccountLocked):
         # C-S API v1.19 "Soft logout", "Account locking": the client keeps what it has.
         return {"soft_logout": True}
+    if isinstance(error, WrongBackupVersion):
+        return {"current_version": error.current_version}
     return {}
 
 
 def unrecognized(methods: frozenset[str]) -> MatrixError:
     """C-S API v1.19 "M_UNRECOGNIZED": 404 for an unknown path, 405 for an unknown method."""
     if methods:
-    if isinstance(error, WrongBackupVersion):
-        return {"current_version": error.current_version}
         return MatrixError(405, "M_UNRECOGNIZED", "This path does not have this method.")
     return MatrixError(404, "M_UNRECOGNIZED", "This server knows no such endpoint.")
 
