@@ -44,7 +44,7 @@ def check_name(text: str, *, field: str) -> None:
 
 def encoded(content: Mapping[str, Any]) -> bytes:
     """Raises TooLarge, InvalidInput."""
-    raw = canonical_json.encode(content)
+    raw = canonical_json.compact(canonical_json.encode(content))
     if len(raw) > MAX_CONTENT_BYTES:
         raise TooLarge(f"Account data of one type has at most {MAX_CONTENT_BYTES} bytes.")
     return raw

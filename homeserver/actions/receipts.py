@@ -27,6 +27,7 @@ from homeserver.streams.receipts import Mark, ReceiptWriter
 from homeserver.streams.tail import Committed, EventTail
 
 REMEMBERED = 10_000
+_NOTHING: frozenset[UUID] = frozenset()
 FULLY_READ = "m.fully_read"
 
 
@@ -170,7 +171,7 @@ def _place_of(committed: Committed) -> PlaceRow | None:
         room_nid=facts.room_nid,
         message_uuid=facts.uuid,
         thread=None if root is None else native_uuid(root),
-        onto=frozenset(),
+        onto=_NOTHING,
         is_redacted=False,
     )
 

@@ -113,7 +113,7 @@ def _sealed(
     pdu["hashes"] = {"sha256": base64.encode(sha256(encode(pdu)).digest())}
     essential = encode(redact(pdu, version))
     pdu["signatures"] = {server_name: {key.key_id: base64.encode(key.sign(essential))}}
-    raw = encode(pdu)
+    raw = canonical_json.compact(encode(pdu))
     check_size(raw)
     if version.events_carry_id:
         event_id = EventID(pdu["event_id"])

@@ -38,7 +38,7 @@ def parse(raw: bytes | Mapping[str, Any], version: RoomVersion) -> Event:
     if version.strict_canonical_json:
         canonical_json.check_strict(signed)
     event_id = hashing.event_id_of(signed, version)
-    return assemble(signed, canonical, event_id, version)
+    return assemble(signed, canonical_json.compact(canonical), event_id, version)
 
 
 def load(raw: bytes, event_id: EventID, version: RoomVersion, room_id: RoomID) -> Event:

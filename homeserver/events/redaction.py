@@ -115,7 +115,7 @@ def redact_event(event: Event) -> Event:
         event,
         content=pdu["content"],
         redacts=event.redacts if event.version.redacts_in_content else None,
-        raw=canonical_json.encode(pdu),
+        raw=canonical_json.compact(canonical_json.encode(pdu)),
     )
 
 

@@ -1,6 +1,8 @@
 """Matrix v1.19 appendices, "Canonical JSON" and "Unpadded Base64"."""
 
 import json
+import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -205,3 +207,14 @@ class TestUnpaddedBase64:
     def test_what_is_not_base64_is_refused(self, text):
         with pytest.raises(InvalidInput):
             base64.decode(text)
+
+
+class TestCompact:
+    def test_bytes_that_stay_take_no_more_memory_than_their_size(self):
+        value = {"body": "x" * 200}
+        tracemalloc.start()
+        kept = [canonical_json.compact(canonical_json.encode(value)) for _ in range(100)]
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept[0] == canonical_json.encode(value)
+        assert taken < 100 * 2 * sys.getsizeof(kept[0])
