@@ -64,7 +64,7 @@ class Inbox:
         if event_type == KEY_REQUEST:
             self._parts.requests.answer(sender, content)
         elif event_type == SECRET_REQUEST:
-            self._parts.secrets.answer(sender, content)
+            self._parts.secrets.asked(sender, content, now_ms=now_ms)
         elif event_type == WITHHELD:
             return self._withheld(sender, content, now_ms)
         elif isinstance(event_type, str) and event_type.startswith(VERIFICATION):

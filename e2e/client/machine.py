@@ -156,11 +156,12 @@ class Machine:
     def outgoing(self, *, now_ms: int) -> list[Request]:
         """Everything that should be sent now, in this order."""
         self._parts.own.make_keys(now_ms=now_ms)
+        self._parts.secrets.answer(now_ms=now_ms)
         candidates: list[Request | None] = [
             self._parts.own.upload(),
             self._parts.identity.upload(),
             self._parts.tracking.query(),
-            self._claim_for_waiting(),
+            self._claim_for_waiting(now_ms),
             *self._parts.outbox.waiting(),
             self._parts.backup.creation(),
             self._parts.backup.upload(),
@@ -261,8 +262,8 @@ class Machine:
 
     # New sessions
 
-    def _claim_for_waiting(self) -> ClaimKeys | None:
-        """For devices whose sessions broke, and for those that asked for room keys."""
+    def _claim_for_waiting(self, now_ms: int) -> ClaimKeys | None:
+        """For devices whose sessions broke, and for those that asked for room keys or secrets."""
         devices: set[tuple[str, str]] = set()
         for curve25519, wedged in self._vault.all(Wedged):
             device = self._parts.tracking.device_with_key(wedged.user_id, curve25519)
@@ -270,8 +271,8 @@ class Machine:
                 devices.add((device.user_id, device.device_id))
             elif not self._parts.tracking.user(wedged.user_id).outdated:
                 self._vault.delete(Wedged, curve25519)
-        asking = self._parts.requests.claim()
-        devices |= set(asking.devices) if asking is not None else set()
+        for asking in (self._parts.requests.claim(), self._parts.secrets.claim(now_ms=now_ms)):
+            devices |= set(asking.devices) if asking is not None else set()
         return ClaimKeys(tuple(sorted(devices))) if devices else None
 
     def _claimed(self, device: Device, answer: Mapping[str, Any], now_ms: int) -> None:

@@ -227,6 +227,17 @@ class SecretRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedSecret:
+    """A secret that another device of ours asked for, under "device|request"."""
+
+    KIND: ClassVar[str] = "askedsecret"
+    device_id: str
+    request_id: str
+    name: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class CrossSigning:
     """Private halves that this device has: seeds, Base64."""
 
