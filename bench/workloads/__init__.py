@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from bench.figures import Figure
 from bench.lab import Lab
-from bench.workloads import big_room, closed, fanout, idle, one_room, storage
+from bench.workloads import big_room, closed, fanout, idle, media, one_room, storage
 
 Workload = Callable[[Lab], Awaitable[list[Figure]]]
 
@@ -18,5 +18,6 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "idle": idle.measure,
         "storage": storage.measure,
         "big-room": big_room.measure,
+        "media-thumbnails": media.measure,
     }
 )
