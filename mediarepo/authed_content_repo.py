@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Query, Route
+from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Query, Reply, Route
 from homeserver.requester import Requester
 from mediarepo.content_repo import DEFAULT_TIMEOUT_MS, address_of
+from mediarepo.preview_endpoint import PreviewEndpoint, PreviewQuery
 from mediarepo.sending import PRIVATE
 from mediarepo.services import MediaServices
 from mediarepo.thumbnail_sending import ThumbnailQuery
@@ -26,6 +27,7 @@ class AuthedContentRepo:
         self._downloads = services.downloads
         self._sending = services.sending
         self._thumbnails = services.thumbnail_sending
+        self._previews = PreviewEndpoint(previews=services.previews, settings=services.settings)
 
     async def get_content_authed(
         self, call: Call[Download, NoBody], _by: Requester, request: web.Request
@@ -43,6 +45,11 @@ class AuthedContentRepo:
         target = call.query.target
         found, file = await self._downloads.find(address_of(call), timeout_ms=call.query.timeout_ms)
         return await self._thumbnails.send(request, found, file, target, cache=PRIVATE)
+
+    async def get_url_preview_authed(
+        self, call: Call[PreviewQuery, NoBody], by: Requester
+    ) -> Reply:
+        return await self._previews.answer(call, by)
 
     async def get_config_authed(self, _call: Call[NoQuery, NoBody], _by: Requester) -> Json:
         return {"m.upload.size": self._uploads.max_bytes}
@@ -71,5 +78,11 @@ def routes(services: MediaServices) -> Iterator[Route]:
         query=ThumbnailQuery,
         guests=True,
         streams=True,
+    )
+    yield Route(
+        method="GET",
+        path="v1/media/preview_url",
+        run=repo.get_url_preview_authed,
+        query=PreviewQuery,
     )
     yield Route(method="GET", path="v1/media/config", run=repo.get_config_authed, guests=True)

@@ -6,11 +6,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import Field
 
-from clientapi.matrix.endpoint import Auth, Call, Json, NoBody, NoQuery, Query, Route
+from clientapi.matrix.endpoint import Auth, Call, Json, NoBody, NoQuery, Query, Reply, Route
 from homeserver.requester import Requester
 from homeserver.storage.media import MediaRecord
 from homeserver.storage.media_files import FileRecord
 from mediarepo.addresses import MediaAddress, no_such_media, parse_address
+from mediarepo.preview_endpoint import PreviewEndpoint, PreviewQuery
 from mediarepo.receiving import body_of
 from mediarepo.sending import PUBLIC
 from mediarepo.services import MediaServices
@@ -43,6 +44,7 @@ class ContentRepo:
         self._sending = services.sending
         self._thumbnails = services.thumbnail_sending
         self._settings = services.settings
+        self._previews = PreviewEndpoint(previews=services.previews, settings=services.settings)
 
     async def upload_content(
         self, call: Call[UploadQuery, NoBody], by: Requester, request: web.Request
@@ -76,6 +78,9 @@ class ContentRepo:
         target = call.query.target
         found, file = await self._find(address_of(call), call.query)
         return await self._thumbnails.send(request, found, file, target, cache=PUBLIC)
+
+    async def get_url_preview(self, call: Call[PreviewQuery, NoBody], by: Requester) -> Reply:
+        return await self._previews.answer(call, by)
 
     async def get_config(self, _call: Call[NoQuery, NoBody], _by: Requester) -> Json:
         return {"m.upload.size": self._uploads.max_bytes}
@@ -164,5 +169,12 @@ def routes(services: MediaServices) -> Iterator[Route]:
         auth=Auth.NONE,
         streams=True,
         unstable=older("/thumbnail/{serverName}/{mediaId}"),
+    )
+    yield Route(
+        method="GET",
+        path=f"{base}/preview_url",
+        run=repo.get_url_preview,
+        query=PreviewQuery,
+        unstable=older("/preview_url"),
     )
     yield Route(method="GET", path=f"{base}/config", run=repo.get_config, unstable=older("/config"))

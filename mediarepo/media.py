@@ -14,8 +14,7 @@ from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
 from mediarepo.downloads import Downloads
 from mediarepo.files import Files
-from mediarepo.imaging.imaging import Imaging
-from mediarepo.pictures import Pictures
+from mediarepo.pictures import Pictures, build_pictures
 from mediarepo.remote import RemoteMedia
 from mediarepo.sending import Sending
 from mediarepo.services import MediaServices
@@ -23,7 +22,6 @@ from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
 from mediarepo.thumbnail_sending import ThumbnailSending
-from mediarepo.thumbnails import Thumbnails
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import UploadLimits, Uploads
 
@@ -116,13 +114,16 @@ def build_media(
         clock=clock,
         random_bytes=token_bytes,
     )
-    pictures = _pictures(config, database, stores, clock)
+    pictures = build_pictures(
+        config=config, database=database, files=stores.files, spool=stores.spool, clock=clock
+    )
     sending = Sending(files=stores.files)
     return Media(
         services=MediaServices(
             uploads=uploads,
             downloads=downloads,
             sending=sending,
+            previews=pictures.previews,
             thumbnail_sending=ThumbnailSending(
                 thumbnails=pictures.thumbnails, sending=sending, server_name=server_name
             ),
@@ -134,22 +135,6 @@ def build_media(
         stores=stores,
         upkeep=Upkeep(files=stores.files, downloads=downloads),
         pictures=pictures,
-    )
-
-
-def _pictures(config: Config, database: Database, stores: Stores, clock: Clock) -> Pictures:
-    settings = config.media.thumbnails
-    imaging = Imaging(settings=settings)
-    return Pictures(
-        imaging=imaging,
-        thumbnails=Thumbnails(
-            database=database,
-            files=stores.files,
-            spool=stores.spool,
-            imaging=imaging,
-            settings=settings,
-            clock=clock,
-        ),
     )
 
 

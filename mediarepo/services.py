@@ -7,6 +7,7 @@ from clientapi.rate_limits import RateLimits
 from homeserver.clock import Clock
 from homeserver.config import MediaConfig
 from mediarepo.downloads import Downloads
+from mediarepo.previews.previews import Previews
 from mediarepo.sending import Sending
 from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.uploads import Uploads
@@ -20,6 +21,7 @@ class MediaServices:
     downloads: Downloads
     sending: Sending
     thumbnail_sending: ThumbnailSending
+    previews: Previews
 
     settings: MediaConfig
     clock: Clock
