@@ -24,6 +24,7 @@ from homeserver.config import Config
 from homeserver.delivery.departures import Departures
 from homeserver.delivery.follower import Follower
 from homeserver.delivery.guest_departures import GuestDepartures
+from homeserver.delivery.media_references import media_references_follower
 from homeserver.delivery.profiles import Profiles
 from homeserver.delivery.retention import Retention
 from homeserver.delivery.search_index import search_index
@@ -109,6 +110,7 @@ class Delivery:
     profiles: Profiles
     retention: Retention
     search_index: Follower | None
+    media_references: Follower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ class Core:
         streams, search_index = self.streams, self.delivery.search_index
         return (
             *(() if search_index is None else (search_index.run,)),
+            self.delivery.media_references.run,
             self.delivery.departures.run,
             self.delivery.guest_departures.run,
             self.delivery.profiles.run,
@@ -218,6 +221,9 @@ def build_core(
         search_index=search_index(database=database, tail=streams.events)
         if config.search.enabled
         else None,
+        media_references=media_references_follower(
+            database=database, tail=streams.events, clock=clock
+        ),
     )
     return Core(
         streams=streams,

@@ -20,7 +20,7 @@ from homeserver.storage import media_files
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media_files import FileRecord
 from mediarepo.spool import Spool, Spooled
-from mediarepo.store import Missing, Store
+from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
 
 T = TypeVar("T")
@@ -87,6 +87,8 @@ class Files:
         except BaseException:
             await self._forget_if_unknown(spooled.sha256)
             raise
+        if file.store != self._new_store:
+            await self.remove_copy(spooled.sha256, self._new_store)
         return result
 
     async def open(
@@ -149,13 +151,22 @@ class Files:
             await media_files.forget(db, sha256, now_ms)
         return True
 
+    async def remove_copy(self, sha256: bytes, store: str) -> None:
+        """Removes a file from a store unless that is where it belongs."""
+        async with self._database.transaction() as db:
+            file = await media_files.lock(db, sha256)
+            if file is not None and file.store != store:
+                await self._stores[store].delete(sha256)
+
     async def _put_back(self, file: FileRecord, spooled: Spooled) -> None:
         """It may have been removed, or moved elsewhere, before its row was claimed."""
+        path = self.path(file)
+        # A thread would take longer than to look at what was just put there.
+        if path is not None and path.exists():
+            return
         store = self._stores[file.store]
         if await store.size(file.sha256) != file.size:
             await store.put(file.sha256, spooled.path)
-        if await store.size(file.sha256) != file.size:
-            raise Missing("The file could not be stored.")
 
     async def _forget_if_unknown(self, sha256: bytes) -> None:
         """Where that is impossible now, `recover` tries again."""

@@ -22,6 +22,7 @@ from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
 from mediarepo.thumbnail_sending import ThumbnailSending
+from mediarepo.store.s3 import S3Store
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import UploadLimits, Uploads
 
@@ -71,6 +72,9 @@ def build_stores(*, config: Config, database: Database, clock: Clock) -> Stores:
     folder = config.media_dir
     filesystem = FilesystemStore(folder=folder / "files", executor=executor)
     by_name: dict[str, Store] = {filesystem.name: filesystem}
+    if config.media.s3.bucket:
+        bucket = S3Store(settings=config.media.s3)
+        by_name[bucket.name] = bucket
     spool = Spool(folder=folder / "spool", executor=executor)
     files = Files(
         database=database,
@@ -133,7 +137,13 @@ def build_media(
             rate_limits=rate_limits,
         ),
         stores=stores,
-        upkeep=Upkeep(files=stores.files, downloads=downloads),
+        upkeep=Upkeep(
+            database=database,
+            files=stores.files,
+            downloads=downloads,
+            settings=config.media,
+            clock=clock,
+        ),
         pictures=pictures,
     )
 

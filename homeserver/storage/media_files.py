@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from asyncpg import Record
 
@@ -161,6 +162,12 @@ async def quarantine(db: Connection, sha256: bytes, now_ms: int) -> None:
 
 async def release(db: Connection, sha256: bytes) -> None:
     await db.execute("DELETE FROM quarantined_files WHERE sha256 = $1", sha256)
+
+
+async def media_of(db: Connection, sha256: bytes) -> list[UUID]:
+    """Media that have this content."""
+    rows = await db.fetch("SELECT uuid FROM media WHERE sha256 = $1", sha256)
+    return [row["uuid"] for row in rows]
 
 
 def _file(row: Record) -> FileRecord:

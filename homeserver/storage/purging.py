@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from asyncpg import Record
 
 from homeserver.events.stored import RoomRecord
+from homeserver.storage import media_references
 from homeserver.storage.database import Connection
 from homeserver.storage.rooms import COLUMNS, room_record
 
@@ -102,6 +103,7 @@ async def _delete_beside(db: Connection, event_nids: Sequence[int]) -> None:
         await db.execute(
             f"DELETE FROM {table} WHERE event_nid = ANY($1::bigint[])", list(event_nids)
         )
+    await media_references.forget(db, event_nids)
 
 
 async def _account_for(db: Connection, positions: Sequence[int]) -> None:

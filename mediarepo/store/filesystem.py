@@ -1,4 +1,4 @@
-"""Files in a folder: `files/ab/cd/abcd…`."""
+"""Files in a folder: `ab/abcd…`."""
 
 import asyncio
 import errno

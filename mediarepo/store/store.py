@@ -7,7 +7,7 @@ from typing import Protocol
 
 from homeserver.errors import StoreUnavailable
 
-CHUNK_BYTES = 262_144
+CHUNK_BYTES = 1_048_576
 """How much is read at once, at the most."""
 
 
@@ -51,9 +51,13 @@ class Store(Protocol):
 
 
 def key_of(sha256: bytes) -> str:
-    """`ab/cd/abcd…`: path of a file in a store, made of hexadecimal digits only."""
+    """`ab/abcd…`: path of a file in a store, made of hexadecimal digits only.
+
+    A folder more would have to be made, and made safe, for nearly every file of a small store; and
+    with millions of files, folders of some ten thousand are no burden to any file system.
+    """
     digits = sha256.hex()
-    return f"{digits[:2]}/{digits[2:4]}/{digits}"
+    return f"{digits[:2]}/{digits}"
 
 
 def hash_of_key(key: str) -> bytes | None:

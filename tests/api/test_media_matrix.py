@@ -39,7 +39,7 @@ class TestUploadContent:
         uris = {await each.uploads(PNG, "image/png") for each in (alice, bob, alice)}
         assert len(uris) == 3
         digest = hashlib.sha256(PNG).hexdigest()
-        where = server.folder / "files" / digest[:2] / digest[2:4] / digest
+        where = server.folder / "files" / digest[:2] / digest
         assert server.files() == [where]
         for uri in uris:
             assert (await bob.downloads(uri)).body == PNG
