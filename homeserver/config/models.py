@@ -265,8 +265,8 @@ class ThumbnailsConfig(Section):
     """Pictures that may wait for one; then requests are refused for the moment."""
     timeout_seconds: Seconds = 20.0
     """A picture that takes longer is given up."""
-    max_memory_mb: int = Field(default=2048, ge=512)
-    """Address space of a process, in MiB; what it really uses is a fraction of it."""
+    max_memory_mb: int = Field(default=1024, ge=256)
+    """Address space of a process, in MiB. A picture of 100 megapixels takes about 500."""
     max_megapixels: Count = 100
     """A picture with more pixels (all frames of an animation together) gets no thumbnail."""
     max_frames: Count = 500

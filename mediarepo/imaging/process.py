@@ -72,9 +72,11 @@ def _environment() -> dict[str, str]:
     """Nothing of the server's, which may hold secrets, but what the interpreter needs.
 
     One thread a process, and one arena: what a process may use is said by the number of processes.
+    Pictures that are unpacked stay in memory, which has a limit, and do not go to the disk.
     """
     kept = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "VIPS_CONCURRENCY": "1",
+        "VIPS_DISC_THRESHOLD": "1000g",
         "MALLOC_ARENA_MAX": "2",
     }
