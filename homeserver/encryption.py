@@ -6,6 +6,7 @@ The server carries keys and messages that it cannot read; what they mean is the 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from e2e.cross_signing import CrossSigning
 from e2e.device_keys import DeviceKeys
 from e2e.device_lists import DeviceLists
 from e2e.one_time_keys import OneTimeKeys
@@ -28,6 +29,7 @@ class Encryption:
     stocks: Stocks
     device_keys: DeviceKeys
     one_time_keys: OneTimeKeys
+    cross_signing: CrossSigning
     device_lists: DeviceLists
     to_device: ToDevice
 
@@ -62,6 +64,7 @@ def build_encryption(
         to_device_tail=to_device,
         stocks=stocks,
         device_keys=DeviceKeys(database=database, stocks=stocks, bus=bus, server_name=server_name),
+        cross_signing=CrossSigning(database=database, bus=bus),
         device_lists=DeviceLists(database=database),
         to_device=ToDevice(database=database, tail=to_device, bus=bus, clock=clock),
         one_time_keys=OneTimeKeys(database=database, stocks=stocks, server_name=server_name),
