@@ -7,7 +7,7 @@ goes on, everything after them waits, because a cursor stands for all that came 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -59,11 +59,21 @@ class Hub:
         self._on_overflow = on_overflow
         self._waiting: deque[Waiting] = deque()
         self._published = asyncio.Event()
+        self._listeners: list[Callable[[int], None]] = []
 
     def start(self) -> None:
         """Begins where the tail stands."""
         self._progress.events = self._tail.position
         self._tail.subscribe(self.publish)
+
+    def subscribe(self, listener: Callable[[int], None]) -> None:
+        """Called with the position up to which events are published next."""
+        self._listeners.append(listener)
+
+    @property
+    def waiting(self) -> Iterator[Committed]:
+        """What the tail has handed over and is not published yet."""
+        return (each.committed for each in self._waiting)
 
     def stop(self) -> None:
         """Whatever still waits is not told: clients resume."""
@@ -176,6 +186,8 @@ class Hub:
         run = [first]
         while self._waiting and self._waiting[0].continues(first):
             run.append(self._waiting.popleft())
+        for listener in self._listeners:
+            listener(run[-1].committed.position)
         self._broadcast.run(run, self._progress.receipts)
         self._progress.events = run[-1].committed.position
         if first.kind is Kind.MESSAGE and self._audience.in_room(first.committed.room.room_nid):

@@ -21,6 +21,7 @@ from clientapi.native.reads import Reads
 from clientapi.native.related import Relating
 from clientapi.native.replay import Replay
 from clientapi.native.session import Limits
+from clientapi.native.unreads import Unreads
 from clientapi.native.websocket import WebSockets
 from clientapi.rate_limits import RateLimits
 from homeserver.actions.presence import Presence
@@ -53,6 +54,7 @@ class Live:
     connections: Connections
     hub: Hub
     reads: Reads
+    unreads: Unreads
     moments: Moments
     deliveries: Deliveries
     heartbeat: Heartbeat
@@ -66,6 +68,7 @@ class Live:
     def start(self) -> None:
         """Begins where the streams stand, so they must have been started."""
         self.hub.start()
+        self.hub.subscribe(self.unreads.publishing)
         self.reads.start(self.marks.position)
         self.events.subscribe(self.reads.written)
         self.marks.subscribe(self.reads.marked)
@@ -98,6 +101,7 @@ class Live:
         self.deliveries.stop()
         self.moments.stop()
         self.reads.stop()
+        self.unreads.stop()
         self.hub.stop()
 
 
@@ -137,6 +141,7 @@ class _Ground:
     pings: Pings
     deliveries: Deliveries
     hub: Hub
+    unreads: Unreads
 
 
 def build_native(needs: Needs) -> Live:
@@ -166,6 +171,7 @@ def build_native(needs: Needs) -> Live:
         connections=ground.connections,
         hub=ground.hub,
         reads=reads,
+        unreads=ground.unreads,
         moments=moments,
         deliveries=ground.deliveries,
         heartbeat=heartbeat,
@@ -201,6 +207,14 @@ def _build_ground(needs: Needs) -> _Ground:
         progress=progress,
         on_overflow=connections.restart_all,
     )
+    unreads = Unreads(
+        audience=audience,
+        fanout=connections.fanout,
+        views=needs.views,
+        progress=progress,
+        waiting=lambda: hub.waiting,
+    )
+    needs.views.on_recount(unreads.recounted)
     return _Ground(
         audience=audience,
         progress=progress,
@@ -208,6 +222,7 @@ def _build_ground(needs: Needs) -> _Ground:
         pings=pings,
         deliveries=deliveries,
         hub=hub,
+        unreads=unreads,
     )
 
 
@@ -232,7 +247,7 @@ def _build_deliveries(
 def _build_others(needs: Needs, ground: _Ground) -> tuple[Reads, Moments]:
     fanout = ground.connections.fanout
     reads = Reads(
-        audience=ground.audience, fanout=fanout, views=needs.views, progress=ground.progress
+        audience=ground.audience, fanout=fanout, unreads=ground.unreads, progress=ground.progress
     )
     moments = Moments(
         audience=ground.audience,
@@ -254,6 +269,7 @@ def _build_websockets(
         views=needs.views,
         # Its own, so that what many missed does not hold up what happens now.
         relating=Relating(views=needs.views, people=needs.people),
+        unreads=ground.unreads,
         pings=ground.pings,
         max_events=needs.config.websocket.resume_max_events,
     )

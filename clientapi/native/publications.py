@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from clientapi.native import render
-from clientapi.native.cursor import Cursor
+from clientapi.native.cursor import Cursor, parse_cursor
 from clientapi.native.framing import json_frame
 from homeserver.actions.room_settings import DELETED_TYPE
 from homeserver.events.content import membership_of
@@ -282,12 +282,14 @@ def _membership(committed: Committed, related: Related, cursor: str) -> Publicat
 def _joined(committed: Committed, context: RoomContext, cursor: str) -> Publication:
     subject_id = _subject_id(committed)
     reader, room = native_uuid(subject_id), context.room
+    changed = _membership_change(room, cursor)
+    before = cursor if changed is None else _cursor_before(cursor)
     own = (
         None if room is None else {"type": "room.joined", "room": render.room(room, reader=reader)}
     )
     return Publication(
-        members=_member_frames("member.joined", committed, context.subject, None, cursor),
-        room_changed=_membership_change(room, cursor),
+        members=_member_frames("member.joined", committed, context.subject, None, before),
+        room_changed=changed,
         subject_id=subject_id,
         subject=() if own is None else (json_frame({**own, "cursor": cursor}),),
         step=Step.ENTERS,
@@ -298,9 +300,11 @@ def _left(committed: Committed, context: RoomContext, cursor: str) -> Publicatio
     """Of a deleted room nobody is told who leaves it: all do."""
     reason = "deleted" if context.room is None else _leaving_reason(committed)
     subject = None if context.room is None else context.subject
+    changed = _membership_change(context.room, cursor)
+    before = cursor if changed is None else _cursor_before(cursor)
     return Publication(
-        members=_member_frames("member.left", committed, subject, reason, cursor),
-        room_changed=_membership_change(context.room, cursor),
+        members=_member_frames("member.left", committed, subject, reason, before),
+        room_changed=changed,
         subject_id=_subject_id(committed),
         subject=(_room_left(committed, reason, cursor),),
         step=Step.LEAVES,
@@ -355,6 +359,12 @@ def _membership_change(room: RoomDetails | None, cursor: str) -> Callable[[UUID]
     if room is None or room.member_count > render.MAX_LISTED_MEMBERS:
         return None
     return _room_updated(room, cursor)
+
+
+def _cursor_before(cursor: str) -> str:
+    """For the first of the frames of one event: who does not get the last one gets all again."""
+    events, receipts = parse_cursor(cursor)
+    return str(Cursor(events - 1, receipts))
 
 
 def _room_updated(room: RoomDetails, cursor: str) -> Callable[[UUID], bytes]:

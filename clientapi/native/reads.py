@@ -1,4 +1,4 @@
-"""`message.read` and `unread`: who read how far.
+"""`message.read`: who read how far.
 
 In a room of few it is told at once. In a room of many, everybody reads a message within seconds
 and each of them concerns everybody: marks are gathered for a moment and written together. In a
@@ -6,13 +6,10 @@ crowd only the author and the reader's own devices are told: the rest would be n
 message, and REST tells who asks.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
-
-import structlog
 
 from clientapi.native.audience import Audience
 from clientapi.native.connection import Connection
@@ -20,9 +17,8 @@ from clientapi.native.cursor import Cursor, Progress
 from clientapi.native.fanout import Fanout
 from clientapi.native.framing import json_frame
 from clientapi.native.later import Later
-from homeserver.errors import Unavailable
+from clientapi.native.unreads import Due, Unreads
 from homeserver.streams.tail import Committed
-from homeserver.views.live import Live as LiveViews
 from schema.wire.times import timestamp
 
 FEW = 16
@@ -32,9 +28,6 @@ CROWD = 250
 
 _GATHERED_S = 0.05
 _REMEMBERED = 10_000
-_MAX_UNCOUNTED = 10_000
-
-log = structlog.get_logger(__name__)
 
 
 class ReadMark(Protocol):
@@ -45,6 +38,8 @@ class ReadMark(Protocol):
 
     @property
     def position(self) -> int: ...
+    @property
+    def event_position(self) -> int: ...
     @property
     def room_nid(self) -> int: ...
     @property
@@ -76,34 +71,20 @@ def message_read(mark: ReadMark, cursor: Cursor) -> bytes:
     return json_frame(frame)
 
 
-def unread(mark: ReadMark, count: int, cursor: Cursor) -> bytes:
-    """`unread` for the reader of a mark. count: messages of others after it."""
-    frame = {
-        "type": "unread",
-        "room_id": mark.room_uuid,
-        "unread_count": count,
-        "last_read_id": mark.message_uuid,
-        "cursor": str(cursor),
-    }
-    return json_frame(frame)
-
-
 class Reads:
     """Tells who read how far."""
 
     def __init__(
-        self, *, audience: Audience, fanout: Fanout, views: LiveViews, progress: Progress
+        self, *, audience: Audience, fanout: Fanout, unreads: Unreads, progress: Progress
     ) -> None:
         self._audience = audience
         self._fanout = fanout
-        self._views = views
+        self._unreads = unreads
         self._progress = progress
         self._newest = 0
         self._held_from: int | None = None
         self._gathered: dict[int, dict[UUID, ReadMark]] = {}
         self._last_messages: OrderedDict[int, tuple[UUID, int]] = OrderedDict()
-        self._uncounted: dict[tuple[int, int], ReadMark] = {}
-        self._counting: asyncio.Task[None] | None = None
         self._later = Later(self._flush)
 
     def start(self, position: int) -> None:
@@ -112,8 +93,6 @@ class Reads:
 
     def stop(self) -> None:
         self._later.cancel()
-        if self._counting is not None:
-            self._counting.cancel()
 
     def written(self, batch: Sequence[Committed]) -> None:
         """Remembers the last message of rooms that somebody hears, and its author."""
@@ -129,10 +108,10 @@ class Reads:
         """Somebody read up to messages. Marks come in the order of their positions."""
         for mark in batch:
             self._newest = mark.position
+            # Whoever gets this and not what follows comes back with a cursor before the mark.
+            self._tell_reader(mark)
             if mark.is_private or not mark.is_of_room:
                 self._tell_position()
-                if mark.is_of_room:
-                    self._tell_reader(mark)
                 continue
             hearing = self._audience.in_room(mark.room_nid)
             if FEW < len(hearing) <= CROWD:
@@ -141,7 +120,6 @@ class Reads:
                 concerned = self._concerned(mark) if len(hearing) > CROWD else hearing
                 self._tell_position()
                 self._fanout.write(concerned, message_read(mark, self._progress.cursor))
-            self._tell_reader(mark)
 
     def _gather(self, mark: ReadMark) -> None:
         self._gathered.setdefault(mark.room_nid, {})[mark.reader_uuid] = mark
@@ -170,26 +148,7 @@ class Reads:
         return concerned
 
     def _tell_reader(self, mark: ReadMark) -> None:
-        """After the last message nothing is unread; otherwise it must be counted."""
-        own = self._audience.of_user(mark.reader_nid)
-        if not own:
-            return
-        last_uuid, _ = self._last_messages.get(mark.room_nid, (None, 0))
-        if last_uuid == mark.message_uuid:
-            self._fanout.write(own, unread(mark, 0, self._progress.cursor))
-        elif len(self._uncounted) < _MAX_UNCOUNTED:
-            self._uncounted[mark.reader_nid, mark.room_nid] = mark
-            if self._counting is None or self._counting.done():
-                self._counting = asyncio.create_task(self._count())
-
-    async def _count(self) -> None:
-        """One after the other, so that they do not take the database from messages."""
-        while self._uncounted:
-            mark = self._uncounted.pop(next(iter(self._uncounted)))
-            try:
-                count = await self._views.unread(mark.reader_nid, mark.room_nid)
-            except Unavailable as error:
-                log.info("unread_not_counted", error=str(error))
-                continue
-            frame = unread(mark, count, self._progress.cursor)
-            self._fanout.write(self._audience.of_user(mark.reader_nid), frame)
+        is_behind = self._unreads.is_behind(mark.reader_nid, mark.room_nid, mark.event_position)
+        last_read = mark.message_uuid if mark.is_of_room and not is_behind else None
+        due = Due(mark.room_uuid, last_read=last_read)
+        self._unreads.due(mark.reader_nid, mark.room_nid, due)

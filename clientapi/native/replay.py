@@ -6,6 +6,7 @@ While a client gets what it missed, what happens meanwhile waits in its backlog.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -19,16 +20,18 @@ from clientapi.native.heartbeat import Pings
 from clientapi.native.publications import (
     MEMBER_TYPE,
     Kind,
-    Related,
+    Publication,
     Step,
     kind_of,
     membership_step,
     message_new,
     publish,
 )
-from clientapi.native.reads import message_read, unread
+from clientapi.native.reads import ReadMark, message_read
 from clientapi.native.related import Relating
+from clientapi.native.unreads import Due, Unreads, unread
 from homeserver.identifiers import UserID
+from homeserver.requester import Requester
 from homeserver.streams.tail import Committed, EventTail
 from homeserver.views.live import Live as LiveViews
 from schema.wire.errors import CloseCode, ErrorCode
@@ -72,6 +75,7 @@ class Replay:
         connections: Connections,
         views: LiveViews,
         relating: Relating,
+        unreads: Unreads,
         pings: Pings,
         max_events: int,
     ) -> None:
@@ -80,6 +84,7 @@ class Replay:
         self._connections = connections
         self._views = views
         self._relating = relating
+        self._unreads = unreads
         self._pings = pings
         self._max_events = max_events
         self._slots = asyncio.Semaphore(_AT_A_TIME)
@@ -138,13 +143,18 @@ class Replay:
         """Returns how many frames were sent."""
         sent = events = 0
         after = missed.since.events
+        by = connection.by
+        recounted = self._unreads.late(by.user_nid, after)
         while page := await self._page(connection, missed, after, events):
             events += len(page)
             if events > self._max_events:
                 raise TooOld
             sent += await self._send_page(connection, page, missed.since.receipts)
+            recounted |= _recounted(by, page)
             after = page[-1].position
-        return sent + await self._send_reads(connection, missed)
+        marks = await self._marks(connection, missed)
+        sent += await self._send_unread(connection, missed, recounted, marks)
+        return sent + await self._send_reads(connection, missed, marks)
 
     async def _page(
         self, connection: Connection, missed: Missed, after: int, offset: int
@@ -161,8 +171,12 @@ class Replay:
         kinds = [kind_of(each) for each in page]
         lookups = map(self._relating.related, page, kinds)
         related = await asyncio.gather(*lookups)
+        publications = [
+            publish(committed, kind, found, receipts)
+            for committed, kind, found in zip(page, kinds, related, strict=True)
+        ]
         deleted = {each.stored.event.redacts for each in page if each.stored.event.redacts}
-        last_change = _last_changes(page, kinds)
+        last_change = _last_changes(page, publications)
         frames: list[bytes] = []
         for index, committed in enumerate(page):
             if kinds[index] is Kind.MESSAGE and committed.stored.event.event_id in deleted:
@@ -170,15 +184,13 @@ class Replay:
                 frames.append(message_new(committed, cursor, blank=True))
                 continue
             shown = last_change.get(committed.room.room_nid) == index
-            frames += _frames_for(
-                connection, committed, kinds[index], related[index], receipts, with_room=shown
-            )
+            frames += _frames_for(connection, committed, publications[index], with_room=shown)
         await self._write(connection, frames)
         return len(frames)
 
-    async def _send_reads(self, connection: Connection, missed: Missed) -> int:
+    async def _marks(self, connection: Connection, missed: Missed) -> Sequence[ReadMark]:
         if missed.since.receipts >= missed.upto.receipts:
-            return 0
+            return ()
         marks = await self._views.reads(
             connection.by.user_nid,
             missed.since.receipts,
@@ -187,14 +199,44 @@ class Replay:
         )
         if len(marks) > self._max_events:
             raise TooOld
+        return marks
+
+    async def _send_unread(
+        self,
+        connection: Connection,
+        missed: Missed,
+        recounted: Mapping[int, Due],
+        marks: Sequence[ReadMark],
+    ) -> int:
+        """How much is unread where that cannot be counted from what was sent. Goes before the marks
+        themselves, so that who gets one of them has got this.
+        """
+        reader_nid = connection.by.user_nid
+        own = [mark for mark in marks if mark.reader_nid == reader_nid]
+        listener = self._audience.user(reader_nid)
+        present = {} if listener is None else listener.rooms
+        changed = {**recounted, **{mark.room_nid: Due(mark.room_uuid) for mark in own}}
+        rooms = {room_nid: due for room_nid, due in changed.items() if room_nid in present}
+        counts = {nid: await self._views.unread(reader_nid, nid) for nid in rooms}
+        cursor = Cursor(missed.upto.events, missed.since.receipts)
+        later = self._tail.since(missed.upto.events) or ()
         frames = []
-        for mark in marks:
-            cursor = Cursor(missed.upto.events, mark.position)
-            if not mark.is_private:
-                frames.append(message_read(mark, cursor))
-            if mark.reader_nid == connection.by.user_nid:
-                count = await self._views.unread(mark.reader_nid, mark.room_nid)
-                frames.append(unread(mark, count, cursor))
+        for room_nid, due in rooms.items():
+            exact = self._unreads.count(reader_nid, room_nid, later)
+            count = counts[room_nid] if exact is None else exact
+            last_read = _farthest(own, room_nid) or due.last_read
+            frames.append(unread(due.room_uuid, count, last_read, cursor))
+        await self._write(connection, frames)
+        return len(frames)
+
+    async def _send_reads(
+        self, connection: Connection, missed: Missed, marks: Sequence[ReadMark]
+    ) -> int:
+        frames = [
+            message_read(mark, Cursor(missed.upto.events, mark.position))
+            for mark in marks
+            if mark.is_of_room and not mark.is_private
+        ]
         await self._write(connection, frames)
         return len(frames)
 
@@ -241,26 +283,35 @@ def _is_about(user_id: UserID, committed: Committed) -> bool:
     return event.state_key == user_id and event.type == MEMBER_TYPE
 
 
-def _last_changes(page: Sequence[Committed], kinds: Sequence[Kind]) -> dict[int, int]:
+def _recounted(by: Requester, events: Sequence[Committed]) -> dict[int, Due]:
+    """The rooms where something besides messages of others may have changed what is unread."""
+    return {
+        committed.room.room_nid: Due(committed.room.uuid)
+        for committed in events
+        if kind_of(committed) is Kind.REDACTION
+        or (committed.sender.user_nid == by.user_nid and committed.stored.facts.is_message)
+    }
+
+
+def _farthest(own: Sequence[ReadMark], room_nid: int) -> UUID | None:
+    """Up to where somebody has read a room, by the marks that moved."""
+    marks = [mark for mark in own if mark.room_nid == room_nid and mark.is_of_room]
+    return max(marks, key=lambda mark: mark.event_position).message_uuid if marks else None
+
+
+def _last_changes(page: Sequence[Committed], publications: Sequence[Publication]) -> dict[int, int]:
     """Where in a page each room last changed: one `room.updated` there tells them all."""
     return {
         committed.room.room_nid: index
-        for index, (committed, kind) in enumerate(zip(page, kinds, strict=True))
-        if kind in (Kind.MEMBERSHIP, Kind.ROOM)
+        for index, (committed, publication) in enumerate(zip(page, publications, strict=True))
+        if publication.room_changed is not None
     }
 
 
 def _frames_for(
-    connection: Connection,
-    committed: Committed,
-    kind: Kind,
-    related: Related,
-    receipts: int,
-    *,
-    with_room: bool,
+    connection: Connection, committed: Committed, publication: Publication, *, with_room: bool
 ) -> list[bytes]:
     by = connection.by
-    publication = publish(committed, kind, related, receipts)
     if _is_about(by.user_id, committed):
         return list(publication.subject)
     frames = list(publication.members)

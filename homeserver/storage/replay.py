@@ -110,14 +110,14 @@ async def reads(
     db: Connection, user_nid: int, *, after: int, upto: int, limit: int
 ) -> list[ReadRow]:
     """The oldest read markers that moved in the rooms that a user is in, in that order: those of
-    the rooms themselves and not of their threads, of private ones only his own.
+    the rooms themselves, of private ones and those of threads only his own.
     """
     rows = await db.fetch(
         f"""
         SELECT {READ_COLUMNS} FROM receipts p
             JOIN memberships o ON o.room_nid = p.room_nid AND o.user_nid = $1 {JOINED}
         WHERE p.position > $2 AND p.position <= $3 AND p.kind <> 'delivered'
-            AND p.thread = ANY($5::text[]) AND (p.kind = 'read' OR p.user_nid = $1)
+            AND (p.user_nid = $1 OR p.kind = 'read' AND p.thread = ANY($5::text[]))
             AND o.membership = 'join'
         ORDER BY p.position LIMIT $4
         """,

@@ -28,7 +28,7 @@ from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.streams.tail import EVENTS, Committed, complete
 from homeserver.views.messages import Messages, MessageView
-from homeserver.views.notification_counts import NotificationCounts
+from homeserver.views.notification_counts import NotificationCounts, Recounted
 from homeserver.views.room_settings import SETTING_TYPES, RoomDetails, details
 from homeserver.views.rooms import LISTED_MEMBERS
 from homeserver.views.users import UserView
@@ -118,6 +118,21 @@ class Live:
         """How many messages of others stand after the user's read mark in a room; at most 999."""
         counts = await self._counts.of_rooms(user_nid, [room_nid])
         return counts[room_nid].unread_count if room_nid in counts else 0
+
+    def peek_unread(self, user_nid: int, room_nid: int) -> int | None:
+        """The same, with every event that the tail has handed over; None: not in memory."""
+        counts = self._counts.peek(user_nid, room_nid)
+        return None if counts is None else counts.unread_count
+
+    def peek_read(self, user_nid: int, room_nid: int) -> int | None:
+        """The position up to which a room is read, threads aside; None: not in memory, or not known
+        by a receipt.
+        """
+        return self._counts.peek_read(user_nid, room_nid)
+
+    def on_recount(self, listener: Recounted) -> None:
+        """See `NotificationCounts.subscribe`."""
+        self._counts.subscribe(listener)
 
     async def message(self, message_uuid: UUID) -> MessageView | None:
         """For nobody in particular. None: there is no such message."""

@@ -8,7 +8,7 @@ Source: C-S API v1.19 "Receiving notifications", "Marking notifications as read"
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from homeserver.errors import Unavailable
 from homeserver.messages import thread_of
@@ -41,6 +41,10 @@ MAX_READERS = 100_000
 first.
 """
 _TIMEOUT_S = 10.0
+
+Recounted = Callable[[int, Committed], None]
+"""Takes a reader, and the event by which his count changed otherwise than by a message of others.
+"""
 _PAUSE_S = 0.02
 
 
@@ -69,6 +73,7 @@ class NotificationCounts:
         self._rooms: OrderedDict[int, RoomCounters] = OrderedDict()
         self._rooms_of: dict[int, set[int]] = {}
         self._readers = 0
+        self._listeners: list[Recounted] = []
         judgements.subscribe(self._judged)
         receipts.subscribe(self._read)
         account_data.subscribe(self._rules_changed)
@@ -80,6 +85,18 @@ class NotificationCounts:
             return None
         reader = room.readers.get(user_nid)
         return None if reader is None else room.counts(reader)
+
+    def peek_read(self, user_nid: int, room_nid: int) -> int | None:
+        """How far a room is read by the farthest receipt that is not one of a thread."""
+        room = self._rooms.get(room_nid)
+        reader = None if room is None else room.readers.get(user_nid)
+        if reader is None:
+            return None
+        return reader.mark_in(MAIN) if reader.has_receipt else (reader.marks or {}).get(MAIN)
+
+    def subscribe(self, listener: Recounted) -> None:
+        """Called where somebody's count is not what he would count himself; must not block."""
+        self._listeners.append(listener)
 
     async def of_rooms(self, user_nid: int, room_nids: Collection[int]) -> dict[int, RoomCounts]:
         """By room; rooms that the user is not in are left out."""
@@ -247,17 +264,28 @@ class NotificationCounts:
         counters = self._rooms.get(room_nid)
         if counters is None:
             return
+        concerned = [
+            (reader, counters.counts(reader).unread_count)
+            for reader in _recounted(counters, committed, judgement)
+        ]
         _apply(counters, committed, judgement)
+        for reader, before in concerned:
+            if counters.counts(reader).unread_count != before:
+                self._tell(reader.user_nid, committed)
         if committed.prev_membership is None:
             return
         own = counters.readers.get(committed.sender.user_nid)
         if own is not None and own.user_id == committed.stored.event.state_key:
-            concerned = [own]
+            moved = [own]
         else:
-            concerned = list(counters.readers.values())
-        for reader in concerned:
+            moved = list(counters.readers.values())
+        for reader in moved:
             if _ends_stay(committed, reader.user_id):
                 self._forget(reader.user_nid, room_nid)
+
+    def _tell(self, user_nid: int, committed: Committed) -> None:
+        for listener in self._listeners:
+            listener(user_nid, committed)
 
     def _read(self, batch: Sequence[ReadRow]) -> None:
         for row in batch:
@@ -276,6 +304,17 @@ class NotificationCounts:
                 if program is not None:
                     muted = program.mutes(counters.room_id)
                     counters.readers[row.user_nid].mute(muted=muted)
+
+
+def _recounted(
+    counters: RoomCounters, committed: Committed, judgement: Judgement | None
+) -> Sequence[Reader]:
+    """Those for whom an event may do something else than add a message of somebody else."""
+    if judgement is not None and judgement.removed is not None:
+        removed = judgement.removed
+        return [reader for reader in counters.readers.values() if reader.mark < removed]
+    own = counters.readers.get(committed.sender.user_nid)
+    return () if own is None or not committed.stored.facts.is_message else (own,)
 
 
 def _apply(counters: RoomCounters, committed: Committed, judgement: Judgement | None) -> None:

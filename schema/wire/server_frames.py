@@ -101,12 +101,15 @@ class MessageReadBy(Durable):
 
 
 class Unread(Durable):
-    """To the reader's own connections: their read marker moved."""
+    """To the reader's own connections: by their read marker, a message of their own or a deletion,
+    less is unread than was, or more.
+    """
 
     type: Literal["unread"]
     room_id: UUID
     unread_count: int
-    last_read_id: UUID | None
+    last_read_id: UUID | None = None
+    """The message up to which the reader has read now, if the marker moved."""
 
 
 class Typing(Answer):

@@ -119,6 +119,7 @@ class Mark:
     ts: int
     is_private: bool = False
     is_of_room: bool = True
+    event_position: int = 0
 
 
 @dataclass
@@ -593,6 +594,22 @@ class _Views:
 
     async def unread(self, user_nid, room_nid) -> int:
         return 3
+
+    def peek_unread(self, user_nid, room_nid) -> int | None:
+        """After the last message nothing is unread; otherwise it must be looked up."""
+        messages = [
+            row
+            for row in self._stage.events.rows
+            if row.room.room_nid == room_nid and row.stored.facts.is_message
+        ]
+        read = [row.message_uuid for row in self._stage.marks.rows[-1:]]
+        return 0 if read == [messages[-1].stored.facts.uuid] else None
+
+    def peek_read(self, user_nid, room_nid) -> int | None:
+        return None
+
+    def on_recount(self, listener) -> None:
+        """Nobody's count is changed by messages of his own or deletions."""
 
     async def message(self, message_uuid: UUID) -> MessageView | None:
         await self.lookups.wait()

@@ -86,6 +86,8 @@ class TestResuming:
             bob = await stage.connects("bob", cursor="e0_r0")
             assert await contents(bob, 1) == [""]
             await bob.hears("message.deleted")
+            # It was no news for long: it cannot be counted from what was sent again.
+            await bob.hears("unread")
             await bob.hears("resumed")
 
     async def test_read_marks_that_were_missed_come_too(self, keeps):
@@ -125,6 +127,17 @@ class TestMembershipsThatWereMissed:
             for _ in range(5):
                 await bob.hears("member.joined")
             assert len((await bob.hears("room.updated"))["room"]["members"]) == 7
+            await bob.hears("resumed")
+
+    async def test_a_change_before_an_invitation_is_told_too(self):
+        async with on_stage() as stage:
+            room = stage.room("alice", "bob", "carol")
+            stage.happens(stage.membership(room, "carol", "leave"))
+            stage.happens(stage.membership(room, "carol", "invite", by="alice"))
+            bob = await stage.connects("bob", cursor="e0_r0")
+            # Who hears only this comes back with a cursor that does not name the event.
+            assert (await bob.hears("member.left"))["cursor"] == "e0_r0"
+            assert (await bob.hears("room.updated"))["room"]["member_count"] == 2
             await bob.hears("resumed")
 
 

@@ -165,6 +165,22 @@ class TestRead:
         assert await alice.unread(room) == 0
         assert await bob.unread(room) == 1
 
+    async def test_what_a_client_cannot_count_is_told(self, play: Play) -> None:
+        """One's own message reads what stands before it in its thread; what is deleted is gone."""
+        alice, bob = await play.cast("alice", "bob")
+        room = await alice.creates_group(bob)
+        root = await alice.says(room, "A question")
+        await alice.says(room, "An answer", thread_id=root)
+        assert await bob.unread(room) == 2
+        await bob.says(room, "In the room")
+        frame = await bob.hears("unread", room_id=room)
+        assert (frame["unread_count"], "last_read_id" in frame) == (1, False)
+        last = await alice.says(room, "A mistake")
+        await alice.asks("message.delete", message_id=last)
+        await bob.hears("unread", room_id=room, unread_count=1)
+        await bob.says(room, "In the thread", thread_id=root)
+        await bob.hears("unread", room_id=room, unread_count=0)
+
     async def test_a_new_member_has_nothing_unread(self, play: Play) -> None:
         alice, bob = await play.cast("alice", "bob")
         room = await alice.creates_group()

@@ -51,6 +51,7 @@ class TestComingBack:
             "reaction.removed",
             "member.joined",
             "message.deleted",
+            "unread",
             "message.read",
         ]
         assert missed[1]["message"] == (await bob.messages(room))[0]
@@ -88,7 +89,7 @@ class TestComingBack:
         message = await alice.says(room, "a slip of the tongue")
         await alice.asks("message.delete", message_id=message)
         missed = await comes_back(bob, cursor)
-        assert [frame["type"] for frame in missed] == ["message.new", "message.deleted"]
+        assert [frame["type"] for frame in missed] == ["message.new", "message.deleted", "unread"]
         assert texts(missed[:1]) == [""]
 
     async def test_without_a_cursor_nothing_is_repeated(self, play: Play) -> None:
