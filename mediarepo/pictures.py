@@ -59,7 +59,10 @@ async def _attempt(work: Callable[[], Awaitable[object]]) -> None:
     try:
         await work()
     except Unavailable as error:
-        log.warning("sweep_postponed", reason=str(error))
+        log.warning("picture_upkeep_postponed", reason=str(error))
+    except Exception:
+        # Whatever is wrong with one of them must not end the care for others for good.
+        log.exception("picture_upkeep_failed")
 
 
 def build_pictures(

@@ -125,7 +125,8 @@ class Previews:
             try:
                 seen = await self._looking.look(url, stack)
             except FetchFailed as error:
-                log.info("preview_failed", reason=str(error))
+                # Which links people send each other is nobody's business but theirs.
+                log.debug("preview_failed", reason=str(error))
                 await self._keep(url, None, None)
                 return None
             return await self._keep_seen(url, seen)
