@@ -21,8 +21,8 @@ from mediarepo.services import MediaServices
 from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
-from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.store.s3 import S3Store
+from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import UploadLimits, Uploads
 
