@@ -8,6 +8,7 @@ from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Route
 from clientapi.matrix.services import MatrixServices
 from homeserver.clock import Clock
 from homeserver.config import TurnConfig
+from homeserver.errors import NotFound
 from homeserver.requester import Requester
 
 
@@ -21,10 +22,13 @@ class VoIP:
 
     async def get_turn_server(self, _call: Call[NoQuery, NoBody], by: Requester) -> Json:
         """What coturn's `use-auth-secret` checks: "A REST API For Access To TURN Services"
-        (draft-uberti-behave-turn-rest-00). Without TURN servers nothing, as clients expect.
+        (draft-uberti-behave-turn-rest-00).
+
+        Raises NotFound where there are no TURN servers, as MSC4166 has it: the answer's schema
+        leaves nothing out, and clients then call without.
         """
         if not self._settings.uris or not self._secret:
-            return {}
+            raise NotFound("This server knows no TURN servers.", kind="TURN server")
         ends = self._clock.now_ms() // 1000 + self._settings.ttl_seconds
         username = f"{ends}:{by.user_id}"
         return {
