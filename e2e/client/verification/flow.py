@@ -11,6 +11,12 @@ QR_SCAN = "m.qr_code.scan.v1"
 ALL_METHODS = (SAS, QR_SHOW, QR_SCAN, RECIPROCATE)
 
 
+def common_methods(offered: list[Any]) -> tuple[str, ...]:
+    """Methods that we can do with somebody who offers these: one shows what the other scans."""
+    counterparts = {QR_SHOW: QR_SCAN, QR_SCAN: QR_SHOW}
+    return tuple(m for m in ALL_METHODS if counterparts.get(m, m) in offered)
+
+
 class State(StrEnum):
     REQUESTED = "requested"
     """Somebody asked; the other side has not answered."""

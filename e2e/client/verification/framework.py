@@ -21,12 +21,11 @@ from e2e.client.vault import Vault
 from e2e.client.verification import messages, qr
 from e2e.client.verification.flow import (
     ALL_METHODS,
-    QR_SCAN,
-    QR_SHOW,
     RECIPROCATE,
     SAS,
     Flow,
     State,
+    common_methods,
 )
 from e2e.client.verification.messages import PREFIX, Abort, Messages
 from e2e.client.verification.outcome import Outcome
@@ -239,7 +238,7 @@ class Verifications:
         flow = self._new(
             sender, flow_id, now_ms, room_id=room_id, device_id=device_id, we_asked=False
         )
-        flow = replace(flow, methods=_common(offered))
+        flow = replace(flow, methods=common_methods(offered))
         return [self._noted(self._keep(flow))]
 
     def _unrequested(
@@ -286,7 +285,11 @@ class Verifications:
         if others:
             self._out.tell_devices(flow, others, messages.ACCEPTED)
         return replace(
-            flow, state=State.READY, other_device=device_id, methods=_common(offered), asked=()
+            flow,
+            state=State.READY,
+            other_device=device_id,
+            methods=common_methods(offered),
+            asked=(),
         )
 
     def _started(self, flow: Flow, content: dict[str, Any]) -> Flow:
@@ -396,9 +399,3 @@ class Verifications:
 
 def _unexpected(_flow: Flow) -> Flow:
     raise Abort(messages.UNEXPECTED)
-
-
-def _common(offered: list[Any]) -> tuple[str, ...]:
-    """Methods that we can do with somebody who offers these: one shows what the other scans."""
-    counterparts = {QR_SHOW: QR_SCAN, QR_SCAN: QR_SHOW}
-    return tuple(m for m in ALL_METHODS if counterparts.get(m, m) in offered)
