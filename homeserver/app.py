@@ -20,6 +20,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from clientapi.http_runner import Runner
 from homeserver import logs
 from homeserver.accounts import Accounts, build_accounts
 from homeserver.application_services import load_application_services
@@ -221,7 +222,7 @@ async def _listening(
     runners = []
     try:
         for application, bound in zip(facades.applications, sockets, strict=True):
-            runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace_s)
+            runner = Runner(application, shutdown_timeout_s=grace_s)
             await runner.setup()
             runners.append(runner)
             await web.SockSite(runner, bound, backlog=BACKLOG).start()
