@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from e2e.cross_signing import CrossSigning
 from e2e.device_keys import DeviceKeys
 from e2e.device_lists import DeviceLists
+from e2e.key_backup import KeyBackup
 from e2e.one_time_keys import OneTimeKeys
 from e2e.stocks import Stocks
 from e2e.to_device import ToDevice
@@ -31,6 +32,7 @@ class Encryption:
     one_time_keys: OneTimeKeys
     cross_signing: CrossSigning
     device_lists: DeviceLists
+    key_backup: KeyBackup
     to_device: ToDevice
 
     async def start(self) -> None:
@@ -66,6 +68,7 @@ def build_encryption(
         device_keys=DeviceKeys(database=database, stocks=stocks, bus=bus, server_name=server_name),
         cross_signing=CrossSigning(database=database, bus=bus),
         device_lists=DeviceLists(database=database),
+        key_backup=KeyBackup(database=database),
         to_device=ToDevice(database=database, tail=to_device, bus=bus, clock=clock),
         one_time_keys=OneTimeKeys(database=database, stocks=stocks, server_name=server_name),
     )
