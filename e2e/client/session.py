@@ -148,6 +148,7 @@ class Session:
         )
         self.rooms.apply(answer)
         self._since, self._is_first = since, False
+        await self._know_senders(answer)
         happenings: list[Happening] = [*self._invitations(answer), *notices]
         for room_id, room in answer.get("rooms", {}).get("join", {}).items():
             for event in room.get("timeline", {}).get("events", []):
@@ -236,6 +237,17 @@ class Session:
             unused_fallbacks=answer.get("device_unused_fallback_key_types"),
             now_ms=self.now_ms(),
         )
+
+    async def _know_senders(self, answer: Mapping[str, Any]) -> None:
+        """Whoever wrote something encrypted: their devices say how far it can be trusted."""
+        senders = {
+            str(event.get("sender"))
+            for room in answer.get("rooms", {}).get("join", {}).values()
+            for event in room.get("timeline", {}).get("events", [])
+            if event.get("type") == ENCRYPTED
+        }
+        if senders:
+            await self.step(lambda machine: machine.track(senders))
 
     def _invitations(self, answer: Mapping[str, Any]) -> list[Happening]:
         invited = (self.rooms.invited[r] for r in answer.get("rooms", {}).get("invite", {}))
