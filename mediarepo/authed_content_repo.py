@@ -40,11 +40,13 @@ class AuthedContentRepo:
         return await self._send(call, request, call.parameters["fileName"])
 
     async def get_content_thumbnail_authed(
-        self, call: Call[ThumbnailQuery, NoBody], _by: Requester, request: web.Request
+        self, call: Call[ThumbnailQuery, NoBody], by: Requester, request: web.Request
     ) -> web.StreamResponse:
         target = call.query.target
         found, file = await self._downloads.find(address_of(call), timeout_ms=call.query.timeout_ms)
-        return await self._thumbnails.send(request, found, file, target, cache=PRIVATE)
+        return await self._thumbnails.send(
+            request, found, file, target, cache=PRIVATE, owner=by.user_nid
+        )
 
     async def get_url_preview_authed(
         self, call: Call[PreviewQuery, NoBody], by: Requester

@@ -8,6 +8,7 @@ from homeserver.identifiers import ServerName
 from homeserver.storage.media import MediaRecord
 from homeserver.storage.media_files import FileRecord
 from mediarepo.headers import disposition
+from mediarepo.imaging.imaging import NOBODY
 from mediarepo.imaging.sizes import Method, Target, choose, requested
 from mediarepo.sending import Sending
 from mediarepo.thumbnails import Thumbnail, Thumbnails
@@ -55,23 +56,27 @@ class ThumbnailSending:
         target: Target,
         *,
         cache: str,
+        owner: int = NOBODY,
     ) -> web.StreamResponse:
-        """cache: a `Cache-Control` header.
+        """cache: a `Cache-Control` header. owner: who asks (a `user_nid`).
 
-        Raises NotAnImage, ImageTooLarge, ImagingFailed; RemoteTooLarge; Unavailable; NotFound when
-        the file is lost.
+        Raises NotAnImage, ImageTooLarge, ImagingFailed; RemoteTooLarge; LimitExceeded, Unavailable;
+        NotFound when the file is lost.
         """
-        thumbnail = await self._of(found, picture, target)
+        thumbnail = await self._of(found, picture, target, owner)
         try:
             return await self._send(request, thumbnail, cache)
         except NotFound:
             # It was swept after it had been looked up; the row is gone as well.
             self._thumbnails.forget(picture, target)
-            return await self._send(request, await self._of(found, picture, target), cache)
+            thumbnail = await self._of(found, picture, target, owner)
+            return await self._send(request, thumbnail, cache)
 
-    async def _of(self, found: MediaRecord, picture: FileRecord, target: Target) -> Thumbnail:
+    async def _of(
+        self, found: MediaRecord, picture: FileRecord, target: Target, owner: int
+    ) -> Thumbnail:
         try:
-            return await self._thumbnails.of(picture, target)
+            return await self._thumbnails.of(picture, target, owner=owner)
         except ImageTooLarge as error:
             if found.origin == self._server_name:
                 raise

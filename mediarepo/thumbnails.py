@@ -17,7 +17,7 @@ from homeserver.storage.thumbnails import ThumbnailKey, ThumbnailRecord
 from mediarepo.addresses import no_such_media
 from mediarepo.coalescing import Once
 from mediarepo.files import Files
-from mediarepo.imaging.imaging import Imaging
+from mediarepo.imaging.imaging import NOBODY, Imaging
 from mediarepo.imaging.sizes import Target
 from mediarepo.spool import Spool, contents_of
 
@@ -72,11 +72,11 @@ class Thumbnails:
         self._known: OrderedDict[ThumbnailKey, _Remembered] = OrderedDict()
         self._making: Once[ThumbnailKey, Thumbnail] = Once()
 
-    async def of(self, picture: FileRecord, target: Target) -> Thumbnail:
-        """The thumbnail of a file, which is made if there is none.
+    async def of(self, picture: FileRecord, target: Target, *, owner: int = NOBODY) -> Thumbnail:
+        """The thumbnail of a file, which is made if there is none. owner: who wants it.
 
-        Raises NotAnImage, ImageTooLarge, ImagingFailed; Unavailable when too many are being made,
-        or the store does not work.
+        Raises NotAnImage, ImageTooLarge, ImagingFailed; LimitExceeded, Unavailable when too many
+        are being made; Unavailable when the store does not work.
         """
         key = _key(picture, target)
         known = self._known.get(key)
@@ -84,7 +84,7 @@ class Thumbnails:
             return _told(known.outcome)
         found = await self._kept(key, picture)
         if found is None:
-            found = await self._making.run(key, partial(self._make, key, picture, target))
+            found = await self._making.run(key, partial(self._make, key, picture, target, owner))
         self._remember(key, found, _REMEMBERED_MS)
         return found
 
@@ -113,22 +113,24 @@ class Thumbnails:
             record = await thumbnails.get(db, key)
         return None if record is None else _thumbnail(record, picture)
 
-    async def _make(self, key: ThumbnailKey, picture: FileRecord, target: Target) -> Thumbnail:
+    async def _make(
+        self, key: ThumbnailKey, picture: FileRecord, target: Target, owner: int
+    ) -> Thumbnail:
         try:
-            record = await self._made(key, picture, target)
+            record = await self._made(key, picture, target, owner)
         except (NotAnImage, ImageTooLarge, ImagingFailed) as error:
             self._remember(key, error, _FAILURE_REMEMBERED_MS)
             raise
         return _thumbnail(record, picture)
 
     async def _made(
-        self, key: ThumbnailKey, picture: FileRecord, target: Target
+        self, key: ThumbnailKey, picture: FileRecord, target: Target, owner: int
     ) -> ThumbnailRecord:
         if picture.size > self._max_file_bytes:
             raise ImageTooLarge("The file is too large to make thumbnails of it.")
         with self._spool.scratch() as output:
             async with self._files.on_disk(picture) as path:
-                made = await self._imaging.thumbnail(path, target, output=output)
+                made = await self._imaging.thumbnail(path, target, output=output, owner=owner)
             if made.is_original:
                 async with self._database.transaction() as db:
                     return await self._record(key, made.content_type, db, None)

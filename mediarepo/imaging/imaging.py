@@ -6,7 +6,13 @@ from pathlib import Path
 import structlog
 
 from homeserver.config.models import ThumbnailsConfig
-from homeserver.errors import ImageTooLarge, ImagingFailed, NotAnImage, Unavailable
+from homeserver.errors import (
+    ImageTooLarge,
+    ImagingFailed,
+    LimitExceeded,
+    NotAnImage,
+    Unavailable,
+)
 from mediarepo.imaging.jobs import (
     Answer,
     ImageFacts,
@@ -19,6 +25,10 @@ from mediarepo.imaging.jobs import (
 )
 from mediarepo.imaging.process import ImagingProcess, WorkerDied
 from mediarepo.imaging.sizes import Target
+from mediarepo.imaging.turns import Turns
+
+NOBODY = 0
+"""Owner of what nobody in particular wants."""
 
 _JOBS_OF_A_PROCESS = 200
 """Then a new one takes its place, so that what libraries leak does not add up."""
@@ -42,29 +52,33 @@ class Imaging:
             cpu_s=max(1, round(settings.timeout_seconds)),
         )
         self._max_memory_bytes = settings.max_memory_mb * 2**20
-        self._slots = asyncio.Semaphore(settings.workers)
-        self._room = settings.workers + settings.max_waiting
+        self._turns = Turns(places=settings.workers, max_waiting=settings.max_waiting)
         self._idle: list[ImagingProcess] = []
         self._busy: set[ImagingProcess] = set()
         self._resting: asyncio.TimerHandle | None = None
 
-    async def inspect(self, file: Path) -> ImageFacts | None:
+    async def inspect(self, file: Path, *, owner: int = NOBODY) -> ImageFacts | None:
         """What a file shows; None if it is no picture, or nothing can be found out about it now.
 
-        file: a local one; its name means nothing.
+        file: a local one; its name means nothing. owner: who wants to know (a `user_nid`).
         """
         try:
-            answer = await self._run(InspectJob(file=_absolute(file), limits=self._limits))
-        except (NotAnImage, ImageTooLarge, ImagingFailed, Unavailable):
+            answer = await self._run(owner, InspectJob(file=_absolute(file), limits=self._limits))
+        except (NotAnImage, ImageTooLarge, ImagingFailed, LimitExceeded, Unavailable):
             return None
         return answer if isinstance(answer, ImageFacts) else None
 
-    async def thumbnail(self, file: Path, target: Target, *, output: Path) -> Made:
+    async def thumbnail(
+        self, file: Path, target: Target, *, output: Path, owner: int = NOBODY
+    ) -> Made:
         """Writes a thumbnail of a local file to `output`, unless the file itself is the answer.
 
-        Raises NotAnImage, ImageTooLarge, ImagingFailed; Unavailable when too many wait.
+        owner: who wants it (a `user_nid`).
+        Raises NotAnImage, ImageTooLarge, ImagingFailed; LimitExceeded, Unavailable when too many
+        wait.
         """
         answer = await self._run(
+            owner,
             ThumbnailJob(
                 file=_absolute(file),
                 output=_absolute(output),
@@ -73,7 +87,7 @@ class Imaging:
                 crop=target.method == "crop",
                 animated=target.animated,
                 limits=self._limits,
-            )
+            ),
         )
         if not isinstance(answer, Made):
             raise ImagingFailed("The picture cannot be made smaller.")
@@ -92,15 +106,9 @@ class Imaging:
         """Of the processes that run now, those at work first."""
         return [process.pid for process in (*self._busy, *self._idle)]
 
-    async def _run(self, job: Job) -> Answer:
-        if self._room <= 0:
-            raise Unavailable("Too many pictures wait already. Try again in a moment.")
-        self._room -= 1
-        try:
-            async with self._slots:
-                answer = await self._work(job)
-        finally:
-            self._room += 1
+    async def _run(self, owner: int, job: Job) -> Answer:
+        async with self._turns.turn(owner):
+            answer = await self._work(job)
         if isinstance(answer, Problem):
             raise _ERRORS[answer.wrong](answer.sentence)
         return answer

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from homeserver.config.models import PreviewsConfig
-from homeserver.errors import ImagingFailed, NotAnImage, TooLarge, Unavailable
+from homeserver.errors import ImagingFailed, LimitExceeded, NotAnImage, TooLarge, Unavailable
 from mediarepo.files import Files
 from mediarepo.imaging.imaging import Imaging
 from mediarepo.imaging.sizes import Size, Target
@@ -110,7 +110,7 @@ class Looking:
                 self._files.received(answer.chunks, max_bytes=self._max_picture_bytes)
             )
             return await self._smaller(original, stack)
-        except (NotAnImage, TooLarge, ImagingFailed, Unavailable):
+        except (NotAnImage, TooLarge, ImagingFailed, LimitExceeded, Unavailable):
             return None
 
     async def _smaller(self, original: Spooled, stack: AsyncExitStack) -> Picture | None:
