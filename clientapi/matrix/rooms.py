@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Literal
 
-import orjson
-
 from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Query, Reply, Route
 from clientapi.matrix.page_tokens import optional_place
 from clientapi.matrix.services import MatrixServices
@@ -46,9 +44,9 @@ class Rooms:
         return content
 
     async def get_room_state(self, call: Call[NoQuery, NoBody], by: Requester) -> Reply:
-        return Reply(orjson.dumps(await self._reads.state(by, call.room_id)))
+        return Reply(await self._reads.state(by, call.room_id))
 
-    async def get_members_by_room(self, call: Call[WhichMembers, NoBody], by: Requester) -> Json:
+    async def get_members_by_room(self, call: Call[WhichMembers, NoBody], by: Requester) -> Reply:
         chunk = await self._reads.members(
             by,
             call.room_id,
@@ -56,7 +54,7 @@ class Rooms:
             membership=call.query.membership,
             not_membership=call.query.not_membership,
         )
-        return {"chunk": chunk}
+        return Reply(b'{"chunk":' + chunk + b"}")
 
     async def get_joined_members_by_room(self, call: Call[NoQuery, NoBody], by: Requester) -> Json:
         return {"joined": await self._reads.joined_members(by, call.room_id)}

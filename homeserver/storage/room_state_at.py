@@ -3,7 +3,8 @@
 A version of None is the current state. On a fork, the state is that of its base.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
 
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import StateKey, UserID
@@ -11,6 +12,8 @@ from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 
 MEMBER_TYPE = "m.room.member"
+PART = 250
+"""Events that are made of rows in one go: of thousands, others would have to wait."""
 
 _FROM = """
     room_state s JOIN events e ON e.event_nid = s.event_nid JOIN rooms r ON r.room_nid = e.room_nid
@@ -21,6 +24,48 @@ _HOLDS = """
 """
 
 
+_WHOLE = f"""
+    SELECT {COLUMNS} FROM {_FROM} WHERE {_HOLDS}
+        AND ($3::text[] IS NULL OR s.type <> '{MEMBER_TYPE}' OR s.state_key = ANY($3))
+    ORDER BY s.since_version, e.event_nid
+"""
+_MEMBERS = f"""
+    SELECT {COLUMNS} FROM {_FROM} WHERE {_HOLDS} AND s.type = '{MEMBER_TYPE}'
+        AND ($3::text[] IS NULL OR s.state_key = ANY($3)) ORDER BY s.since_version, e.event_nid
+"""
+_MEMBERS_NOW = f"""
+    SELECT {COLUMNS} FROM memberships m JOIN events e ON e.event_nid = m.event_nid
+    JOIN rooms r ON r.room_nid = e.room_nid
+    WHERE m.room_nid = $1 AND m.membership = ANY($2::text[]) ORDER BY m.user_nid
+"""
+
+Parts = AsyncIterator[list[StoredEvent]]
+"""Events a few hundred at a time; only within a transaction."""
+
+
+def whole_in_parts(db: Connection, room_nid: int, version: int | None) -> Parts:
+    """All of the state, in the order in which it was set."""
+    return _in_parts(db, _WHOLE, room_nid, version, None)
+
+
+def members_in_parts(db: Connection, room_nid: int, version: int | None) -> Parts:
+    """All membership events."""
+    return _in_parts(db, _MEMBERS, room_nid, version, None)
+
+
+def members_now_in_parts(db: Connection, room_nid: int, memberships: Collection[str]) -> Parts:
+    """The membership events of everybody with one of these memberships now."""
+    return _in_parts(db, _MEMBERS_NOW, room_nid, list(memberships))
+
+
+async def _in_parts(db: Connection, query: str, *arguments: Any) -> Parts:
+    cursor = await db.cursor(query, *arguments)
+    while rows := await cursor.fetch(PART):
+        yield [stored_event(row) for row in rows]
+        if len(rows) < PART:
+            return
+
+
 async def whole(
     db: Connection,
     room_nid: int,
@@ -29,15 +74,8 @@ async def whole(
     members: Collection[UserID] | None = None,
 ) -> list[StoredEvent]:
     """All of the state, in the order in which it was set. members: only these; None: all."""
-    rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM {_FROM} WHERE {_HOLDS}"
-        f" AND ($3::text[] IS NULL OR s.type <> '{MEMBER_TYPE}' OR s.state_key = ANY($3))"
-        " ORDER BY s.since_version, e.event_nid",
-        room_nid,
-        version,
-        None if members is None else list(members),
-    )
-    return [stored_event(row) for row in rows]
+    named = None if members is None else list(members)
+    return [stored_event(row) for row in await db.fetch(_WHOLE, room_nid, version, named)]
 
 
 async def whole_of_rooms(
@@ -76,28 +114,8 @@ async def members(
     db: Connection, room_nid: int, version: int | None, *, only: Collection[UserID] | None = None
 ) -> list[StoredEvent]:
     """The membership events. only: of these users; None: of all."""
-    rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM {_FROM} WHERE {_HOLDS} AND s.type = '{MEMBER_TYPE}'"
-        " AND ($3::text[] IS NULL OR s.state_key = ANY($3)) ORDER BY s.since_version, e.event_nid",
-        room_nid,
-        version,
-        None if only is None else list(only),
-    )
-    return [stored_event(row) for row in rows]
-
-
-async def members_now(
-    db: Connection, room_nid: int, memberships: Collection[str]
-) -> list[StoredEvent]:
-    """The membership events of everybody with one of these memberships now."""
-    rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM memberships m JOIN events e ON e.event_nid = m.event_nid"
-        " JOIN rooms r ON r.room_nid = e.room_nid"
-        " WHERE m.room_nid = $1 AND m.membership = ANY($2::text[]) ORDER BY m.user_nid",
-        room_nid,
-        list(memberships),
-    )
-    return [stored_event(row) for row in rows]
+    named = None if only is None else list(only)
+    return [stored_event(row) for row in await db.fetch(_MEMBERS, room_nid, version, named)]
 
 
 async def senders_at(

@@ -6,6 +6,8 @@ Source: C-S API v1.19 rooms.yaml.
 from collections.abc import Collection
 from typing import Any
 
+import orjson
+
 from homeserver.client_event import JsonObject
 from homeserver.errors import NotAllowed, NotFound
 from homeserver.events.content import membership_of
@@ -14,6 +16,7 @@ from homeserver.identifiers import EventID, RoomID, StateKey
 from homeserver.requester import Requester
 from homeserver.storage import room_state_at
 from homeserver.storage.database import Connection, Database
+from homeserver.storage.room_state_at import Parts
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.room_access import OpenRoom, RoomAccess
@@ -50,13 +53,12 @@ class RoomReads:
             readable = {room.room_nid: room.readable}
             return (await self._client_events.render(db, by, [stored], rooms=readable))[0]
 
-    async def state(self, by: Requester, room_id: RoomID) -> list[JsonObject]:
-        """All of the state."""
+    async def state(self, by: Requester, room_id: RoomID) -> bytes:
+        """All of the state, as a JSON array."""
         record = await self._access.find(room_id)
         async with self._database.snapshot() as db:
             room = await self._access.open(db, by, record)
-            found = await room_state_at.whole(db, room.room_nid, room.version)
-        return self._client_events.plain(found)
+            return await self._array(room_state_at.whole_in_parts(db, room.room_nid, room.version))
 
     async def state_entry(self, by: Requester, room_id: RoomID, key: StateKey) -> JsonObject:
         """One entry, as an event. Raises NotFound."""
@@ -77,23 +79,34 @@ class RoomReads:
         at: int | None = None,
         membership: str | None = None,
         not_membership: str | None = None,
-    ) -> list[JsonObject]:
-        """The membership events of a room. at: as they were at a place."""
+    ) -> bytes:
+        """The membership events of a room, as a JSON array. at: as they were at a place."""
         record = await self._access.find(room_id)
         wanted = _wanted(membership, not_membership)
         async with self._database.snapshot() as db:
             room = await self._access.open(db, by, record)
             version = None if at is None else await room_state_at.version_at(db, room.room_nid, at)
-            found = await _members(db, room, room.no_later_than(version), wanted)
-        return self._client_events.plain(found)
+            return await self._array(_members(db, room, room.no_later_than(version), wanted))
 
     async def joined_members(self, by: Requester, room_id: RoomID) -> dict[str, JsonObject]:
         """Name and picture of everybody who is in a room now, by user ID."""
         record = await self._access.find(room_id)
         async with self._database.snapshot() as db:
             await self._require_inside(db, by, record.room_nid)
-            found = await room_state_at.members_now(db, record.room_nid, ["join"])
-        return {str(each.event.state_key): _profile(each.event.content) for each in found}
+            return {
+                str(each.event.state_key): _profile(each.event.content)
+                async for part in room_state_at.members_now_in_parts(db, record.room_nid, ["join"])
+                for each in part
+            }
+
+    async def _array(self, parts: Parts) -> bytes:
+        """Part after part: rooms have tens of thousands of members, and nobody else shall wait
+        until all of them are written.
+        """
+        written = [
+            orjson.dumps(self._client_events.plain(part))[1:-1] async for part in parts if part
+        ]
+        return b"[" + b",".join(written) + b"]"
 
     async def _require_inside(self, db: Connection, by: Requester, room_nid: int) -> None:
         """ "The current user must be in the room for it to work, unless it is an Application
@@ -122,11 +135,13 @@ async def _entry(db: Connection, room: OpenRoom, key: StateKey) -> StoredEvent |
 
 async def _members(
     db: Connection, room: OpenRoom, version: int | None, wanted: Collection[str]
-) -> list[StoredEvent]:
+) -> Parts:
     if version is None:
-        return await room_state_at.members_now(db, room.room_nid, wanted)
-    found = await room_state_at.members(db, room.room_nid, version)
-    return [each for each in found if membership_of(each.event) in wanted]
+        parts = room_state_at.members_now_in_parts(db, room.room_nid, wanted)
+    else:
+        parts = room_state_at.members_in_parts(db, room.room_nid, version)
+    async for part in parts:
+        yield [each for each in part if membership_of(each.event) in wanted]
 
 
 def _wanted(membership: str | None, not_membership: str | None) -> frozenset[str]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from homeserver.storage import room_state_at
 from homeserver.storage.database import Database
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
 
@@ -269,6 +270,25 @@ class TestGetMembersByRoom:
         await invites(alice, room, carol)
         everybody = {alice.user_id: "join", bob.user_id: "leave", carol.user_id: "invite"}
         assert await self.memberships(alice, room) == everybody
+
+    @pytest.mark.parametrize("part", [1, 2, 3, 100])
+    async def test_many_are_read_in_parts(self, server, alice, bob, monkeypatch, part) -> None:
+        room = await room_of(alice)
+        await bob.joins(room)
+        before = (await alice.get("v3/sync"))["next_batch"]
+        carol = await server.registers("carol")
+        await carol.joins(room)
+        monkeypatch.setattr(room_state_at, "PART", part)
+        everybody = {alice.user_id, bob.user_id, carol.user_id}
+        assert set(await self.memberships(alice, room)) == everybody
+        then = await self.memberships(alice, room, at=before, membership="join")
+        assert set(then) == everybody - {carol.user_id}
+        assert await self.memberships(alice, room, membership="ban") == {}
+        joined = await alice.get(f"v3/rooms/{q(room)}/joined_members")
+        assert joined["joined"].keys() == everybody
+        state = await alice.get(f"v3/rooms/{q(room)}/state")
+        members = [each["state_key"] for each in state if each["type"] == "m.room.member"]
+        assert members == [alice.user_id, bob.user_id, carol.user_id]
 
     @pytest.mark.parametrize(
         ("query", "expected"),
