@@ -13,6 +13,7 @@ from homeserver.push_rules.properties import BODY, EventView, parse_path
 from homeserver.push_rules.rules import THE_USER, Condition
 
 _MAX_INTEGER = 2**53 - 1
+_COUNTS = "room_member_count"
 _COUNT = re.compile(r"(==|<=|>=|<|>)?([0-9]{1,16})", re.ASCII)
 
 
@@ -130,9 +131,19 @@ def _name_in(name: str, body: str) -> bool:
     return re.search(f"(?<![A-Za-z0-9_]){text}(?![A-Za-z0-9_])", body) is not None
 
 
-def _room_member_count(condition: Condition) -> Holds:
+def counted_to(condition: Condition) -> int:
+    """One more than the number that a condition compares members with; 0 for other conditions."""
+    parsed = _count_in(condition) if condition.get("kind") == _COUNTS else None
+    return 0 if parsed is None else int(parsed[2]) + 1
+
+
+def _count_in(condition: Condition) -> "re.Match[str] | None":
     wanted = condition.get("is")
-    parsed = _COUNT.fullmatch(wanted) if isinstance(wanted, str) else None
+    return _COUNT.fullmatch(wanted) if isinstance(wanted, str) else None
+
+
+def _room_member_count(condition: Condition) -> Holds:
+    parsed = _count_in(condition)
     if parsed is None:
         return _never
     compare, number = _COMPARISONS[parsed[1] or "=="], int(parsed[2])
@@ -183,6 +194,6 @@ _KINDS: dict[str, Callable[[Condition], Holds]] = {
     "event_property_is": _event_property_is,
     "event_property_contains": _event_property_contains,
     "contains_display_name": _contains_display_name,
-    "room_member_count": _room_member_count,
+    _COUNTS: _room_member_count,
     "sender_notification_permission": _sender_notification_permission,
 }

@@ -11,6 +11,7 @@ from homeserver.push_rules.conditions import (
     Holds,
     Reader,
     compile_condition,
+    counted_to,
     words_in_body,
 )
 from homeserver.push_rules.properties import EventView
@@ -37,9 +38,12 @@ _Step = tuple[str | None, _Rules]
 
 
 class Program:
-    """The rules of one user, ready to be tried. Those that are disabled never match."""
+    """The rules of one user, ready to be tried. Those that are disabled never match.
 
-    __slots__ = ("_steps", "asks_for_name", "ruleset")
+    counts_to: whether a room has more members than so many makes no difference to them.
+    """
+
+    __slots__ = ("_steps", "asks_for_name", "counts_to", "ruleset")
 
     def __init__(self, ruleset: Ruleset) -> None:
         self.ruleset = ruleset
@@ -48,6 +52,10 @@ class Program:
             condition.get("kind") == "contains_display_name"
             for _, rule in ruleset
             for condition in rule.conditions or ()
+        )
+        self.counts_to = max(
+            (counted_to(condition) for _, rule in ruleset for condition in rule.conditions or ()),
+            default=0,
         )
 
     @property

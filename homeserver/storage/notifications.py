@@ -19,6 +19,11 @@ from homeserver.storage.timeline import Span, span_columns
 EVERYBODY = 0
 """Stands for all readers of a room."""
 
+SETTINGS = ("m.push_rules", "m.ignored_user_list")
+"""Account data that decides what people hear of."""
+# As index `account_data_notification_settings` has it.
+_IS_SETTING = "d.room_nid = 0 AND d.type IN ('m.push_rules', 'm.ignored_user_list')"
+
 CURSOR = "notifications"
 MAIN = "main"
 """What stands in no thread, as receipts name it."""
@@ -243,31 +248,38 @@ async def visible_positions(
     return found
 
 
-async def settings_of_members(db: Connection, room_nid: int, types: Sequence[str]) -> list[Setting]:
-    """Account data of certain types of everybody who is in a room."""
+async def settings_of_members(db: Connection, room_nid: int) -> list[Setting]:
+    """SETTINGS of everybody who is in a room and has any."""
     rows = await db.fetch(
-        "SELECT d.user_nid, u.user_id, d.type, d.content"
-        " FROM memberships m JOIN account_data d ON d.room_nid = 0 AND d.user_nid = m.user_nid"
-        " JOIN users u ON u.user_nid = m.user_nid"
-        " WHERE m.room_nid = $1 AND m.membership = 'join' AND d.type = ANY($2::text[])",
+        f"SELECT d.user_nid, u.user_id, d.type, d.content FROM account_data d"
+        " JOIN memberships m ON m.room_nid = $1 AND m.user_nid = d.user_nid"
+        " JOIN users u ON u.user_nid = d.user_nid"
+        f" WHERE m.membership = 'join' AND {_IS_SETTING}",
         room_nid,
-        list(types),
     )
     return [_setting(row) for row in rows]
 
 
-async def settings_of(
-    db: Connection, user_nids: Collection[int], types: Sequence[str]
-) -> list[Setting]:
-    """Account data of certain types of some users."""
+async def settings_of(db: Connection, user_nids: Collection[int]) -> list[Setting]:
+    """SETTINGS of some users."""
     rows = await db.fetch(
         "SELECT d.user_nid, u.user_id, d.type, d.content"
         " FROM account_data d JOIN users u USING (user_nid)"
-        " WHERE d.room_nid = 0 AND d.user_nid = ANY($1::bigint[]) AND d.type = ANY($2::text[])",
+        f" WHERE d.user_nid = ANY($1::bigint[]) AND {_IS_SETTING}",
         list(user_nids),
-        list(types),
     )
     return [_setting(row) for row in rows]
+
+
+async def member_count(db: Connection, room_nid: int, *, upto: int) -> int:
+    """How many are in a room; more than `upto` are not counted."""
+    count: int = await db.fetchval(
+        "SELECT count(*) FROM (SELECT FROM memberships"
+        " WHERE room_nid = $1 AND membership = 'join' LIMIT $2) counted",
+        room_nid,
+        upto,
+    )
+    return count
 
 
 async def named(db: Connection, room_nid: int, user_ids: Collection[str]) -> list[Named]:

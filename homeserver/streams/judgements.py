@@ -13,8 +13,9 @@ import structlog
 from homeserver.errors import Unavailable
 from homeserver.storage.account_data import GLOBAL, AccountDataRow
 from homeserver.storage.database import Database
+from homeserver.storage.notifications import SETTINGS
 from homeserver.streams.account_data import AccountDataTail
-from homeserver.streams.judging import SETTINGS, Judge, Judgement, NotLoaded
+from homeserver.streams.judging import Judge, Judgement, NotLoaded
 from homeserver.streams.tail import Committed, EventTail
 
 MAX_KEPT = 20_000

@@ -450,6 +450,57 @@ class TestRules:
         assert await numbers(server, bob, room) == (3, 1)
 
 
+class TestMembersComeAndGo:
+    """Who is concerned by a room is loaded once, and then follows what happens in it."""
+
+    async def test_rules_that_count_members(self, server):
+        alice, bob, *others = await people(server, "alice", "bob", "carol", "dora", "emil")
+        room = await server.group(alice, bob)
+        loud = ("notify", {"set_tweak": "highlight"})
+        message = {"kind": "event_match", "key": "type", "pattern": TEXT}
+        many = ({"kind": "room_member_count", "is": ">3"}, message)
+        await sets_rule(server, bob, "override", "crowd", actions=loud, conditions=many)
+        heard = []
+        for come in (*others, None):
+            await says(server, alice, room)
+            heard.append((await numbers(server, bob, room))[1])
+            if come is not None:
+                await server.core.actions.membership.invite(alice, room.uuid, come.user_uuid)
+                await server.core.actions.membership.join(come, room.uuid)
+        for go in others[1:]:
+            await server.core.actions.membership.leave(go, room.uuid)
+            await says(server, alice, room)
+            heard.append((await numbers(server, bob, room))[1])
+        assert heard == [0, 0, 1, 2, 3, 3]
+
+    async def test_who_comes_brings_his_rules(self, server):
+        alice, bob, carol = await people(server, "alice", "bob", "carol")
+        room = await server.group(alice, bob)
+        await says(server, alice, room)
+        await ignores(server, carol, alice)
+        await server.core.actions.membership.invite(alice, room.uuid, carol.user_uuid)
+        await says(server, alice, room)
+        await server.core.actions.membership.join(carol, room.uuid)
+        await says(server, alice, room)
+        await says(server, bob, room)
+        assert await numbers(server, carol, room) == (1, 0)
+        await server.core.actions.membership.leave(carol, room.uuid)
+        await says(server, alice, room)
+        assert await numbers(server, bob, room) == (1, 0)
+
+    async def test_somebody_who_comes_costs_the_room_nothing(self, server):
+        alice, bob, carol = await people(server, "alice", "bob", "carol")
+        room = await server.group(alice, bob)
+        await server.core.actions.membership.invite(alice, room.uuid, carol.user_uuid)
+        await says(server, alice, room)
+        await caught_up(server)
+        async with counted(server.database) as statements:
+            await server.core.actions.membership.join(carol, room.uuid)
+            await says(server, alice, room)
+            await server.core.notifications.judgements.settled([room.room_nid])
+        assert not [each for each in statements if "LIMIT $2) counted" in each]
+
+
 class TestRetention:
     async def test_what_is_very_old_goes(self, server):
         alice, bob = await people(server, "alice", "bob")
