@@ -35,7 +35,7 @@ _JOBS_OF_A_PROCESS = 200
 _IDLE_S = 60.0
 _MAX_OUTPUT_BYTES = 32 * 2**20
 
-_ERRORS = {"not_an_image": NotAnImage, "too_large": ImageTooLarge, "failed": ImagingFailed}
+_NOT_READ = "The picture cannot be read: it is damaged, or it takes too much."
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ class Imaging:
         async with self._turns.turn(owner):
             answer = await self._work(job)
         if isinstance(answer, Problem):
-            raise _ERRORS[answer.wrong](answer.sentence)
+            raise _error(answer)
         return answer
 
     async def _work(self, job: Job) -> Answer:
@@ -124,7 +124,7 @@ class Imaging:
             is_well = True
         except (WorkerDied, TimeoutError) as error:
             log.warning("imaging_process_failed", pid=process.pid, error=repr(error))
-            raise ImagingFailed("The picture cannot be read: it takes too much.") from error
+            raise ImagingFailed(_NOT_READ) from error
         finally:
             self._busy.discard(process)
             await self._put_back(process, is_well=is_well)
@@ -154,6 +154,16 @@ class Imaging:
         """Memory goes back to the system. The loop reaps what was killed."""
         while self._idle:
             self._idle.pop().kill()
+
+
+def _error(problem: Problem) -> NotAnImage | ImageTooLarge | ImagingFailed:
+    match problem.wrong:
+        case "not_an_image":
+            return NotAnImage("The file is no picture of a kind that is shown smaller.")
+        case "too_large":
+            return ImageTooLarge("The picture has too many pixels.")
+        case "failed":
+            return ImagingFailed(_NOT_READ)
 
 
 def _absolute(path: Path) -> str:

@@ -12,7 +12,15 @@ import blurhash
 import pyvips
 
 from mediarepo.imaging.formats import FOR_THUMBNAILS, HEAD_BYTES, Format, sniff
-from mediarepo.imaging.jobs import ImageFacts, InspectJob, Limits, Made, Problem, ThumbnailJob
+from mediarepo.imaging.jobs import (
+    MAX_SIDE,
+    ImageFacts,
+    InspectJob,
+    Limits,
+    Made,
+    Problem,
+    ThumbnailJob,
+)
 from mediarepo.imaging.png_chunks import is_animated_png
 
 _LOADERS = ("Jpeg", "Png", "Nsgif", "Webp", "Heif")
@@ -20,7 +28,6 @@ _ANIMATED_FORMATS = frozenset({Format.GIF, Format.WEBP})
 _TURNED = frozenset({5, 6, 7, 8})
 """EXIF 2.32, 4.6.4 "Orientation": these swap width and height."""
 _BLURHASH_PIXELS = 32
-_MAX_SIDE = 65_000
 _QUALITY = 80
 _ANIMATION_QUALITY = 70
 
@@ -29,7 +36,7 @@ class Unfit(Exception):
     """A picture that no answer can be made of."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.sentence)
+        super().__init__(problem.wrong)
         self.problem = problem
 
 
@@ -88,7 +95,7 @@ def _open(file: str, limits: Limits) -> _Picture:
     with Path(file).open("rb") as opened:
         kind = sniff(opened.read(HEAD_BYTES))
     if kind is None:
-        raise Unfit(Problem(wrong="not_an_image", sentence="The file is not a picture."))
+        raise Unfit(Problem(wrong="not_an_image"))
     header = pyvips.Image.new_from_source(pyvips.Source.new_from_file(file), "")
     _check(header, limits)
     turned = _field(header, "orientation", 1) in _TURNED
@@ -106,16 +113,9 @@ def _open(file: str, limits: Limits) -> _Picture:
 
 def _check(header: Any, limits: Limits) -> None:
     """Before anything is decoded: a file of a few kilobytes may say that it has gigapixels."""
-    if header.width * header.height > limits.max_pixels or max(header.width, header.height) > (
-        _MAX_SIDE
-    ):
-        raise Unfit(
-            Problem(
-                wrong="too_large",
-                sentence=f"The picture has {header.width} × {header.height} pixels, "
-                "which is too many.",
-            )
-        )
+    longer = max(header.width, header.height)
+    if header.width * header.height > limits.max_pixels or longer > MAX_SIDE:
+        raise Unfit(Problem(wrong="too_large"))
 
 
 def _field(image: Any, name: str, default: int) -> int:

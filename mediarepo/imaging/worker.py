@@ -64,7 +64,7 @@ def _answer(job: Job) -> Answer:
     except rendering.Unfit as error:
         return error.problem
     except (pyvips.Error, OSError, MemoryError, ValueError):
-        return Problem(wrong="failed", sentence="The picture cannot be read: it is damaged.")
+        return Problem(wrong="failed")
 
 
 def _limit_job(job: Job) -> None:
