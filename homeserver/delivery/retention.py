@@ -1,5 +1,5 @@
-"""What nobody needs any more goes: rooms that were deleted long ago, forks of states, and what
-people kept here who have no account any more.
+"""What nobody needs any more goes: rooms that were deleted long ago, forks of states, receipts of
+threads that say nothing any more, and what people kept here who have no account any more.
 
 Sessions, invitation codes and sightings are swept by `homeserver.actions.account_upkeep`.
 """
@@ -12,9 +12,10 @@ import structlog
 from homeserver.clock import Clock
 from homeserver.errors import Refused, Unavailable
 from homeserver.events.stored import RoomRecord
-from homeserver.storage import account_data, purging, room_state
+from homeserver.storage import account_data, purging, receipts, room_state
 from homeserver.storage.database import Connection, Database
 from homeserver.streams.bus import Bus
+from homeserver.streams.room_counters import WINDOW
 from homeserver.streams.room_records import CHANGED_TOPIC
 
 SWEEP_S = 3_600.0
@@ -74,6 +75,7 @@ class Retention:
             for room in rooms:
                 await self._purge(room)
         await self._forget_deactivated()
+        await self._forget_threads()
         forks = await self._database.retrying(room_state.sweep_forks)
         if forks:
             log.info("forks_swept", count=forks)
@@ -109,6 +111,26 @@ class Retention:
             if await self._database.retrying(batch):
                 return
             await asyncio.sleep(self._pause_s)
+
+    async def _forget_threads(self) -> None:
+        """Who reads everything by threads would keep a receipt for each of them for good."""
+        rooms = [0]
+        while rooms:
+            after = rooms[-1]
+            async with self._database.connection() as db:
+                rooms = await receipts.rooms_with_threads(db, after, ROOMS_AT_ONCE)
+            for room_nid in rooms:
+                await self._forget_threads_of(room_nid)
+
+    async def _forget_threads_of(self, room_nid: int) -> None:
+        async def batch(db: Connection) -> bool:
+            return await receipts.purge_threads(db, room_nid, newest=WINDOW, limit=ROWS_AT_ONCE)
+
+        while True:
+            done = await self._database.retrying(batch)
+            await asyncio.sleep(self._pause_s)
+            if done:
+                return
 
     async def _empty_left_over(self) -> None:
         async with self._database.connection() as db:

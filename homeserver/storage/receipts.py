@@ -220,6 +220,53 @@ async def place(db: Connection, event_uuid: UUID) -> PlaceRow | None:
     )
 
 
+async def rooms_with_threads(db: Connection, after: int, limit: int) -> list[int]:
+    """Rooms, by their numbers after one, that have receipts of threads."""
+    rows = await db.fetch(
+        "SELECT DISTINCT room_nid FROM receipts"
+        " WHERE room_nid > $1 AND thread <> ALL($3::text[]) ORDER BY room_nid LIMIT $2",
+        after,
+        limit,
+        list(OF_THE_ROOM),
+    )
+    return [row["room_nid"] for row in rows]
+
+
+async def purge_threads(db: Connection, room_nid: int, *, newest: int, limit: int) -> bool:
+    """Removes some receipts of threads that say nothing any more; True: those were all.
+
+    A receipt for the whole room that stands as far says the same (of a private one, also a public
+    one does); and before the newest messages of a room nothing counts as unread.
+    """
+    status = await db.execute(
+        """
+        DELETE FROM receipts WHERE ctid = ANY(ARRAY(
+            SELECT p.ctid FROM receipts p
+            WHERE p.room_nid = $1 AND p.thread <> ALL($4::text[]) AND (
+                p.event_position <= (
+                    SELECT m.position FROM events m
+                    WHERE m.room_nid = $1 AND m.is_message AND m.redacted_by IS NULL
+                        AND m.position IS NOT NULL
+                    ORDER BY m.position DESC OFFSET $2 LIMIT 1
+                )
+                OR EXISTS (
+                    SELECT FROM receipts u
+                    WHERE u.room_nid = $1 AND u.user_nid = p.user_nid AND u.thread = ''
+                        AND (u.kind = p.kind OR p.kind = 'private' AND u.kind = 'read')
+                        AND u.event_position >= p.event_position
+                )
+            )
+            LIMIT $3
+        ))
+        """,
+        room_nid,
+        newest,
+        limit,
+        list(OF_THE_ROOM),
+    )
+    return int(status.rpartition(" ")[2]) < limit
+
+
 def read_row(row: Record) -> ReadRow:
     """A row of READ_COLUMNS as a record."""
     return ReadRow(**dict(row))

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from homeserver.actions.receipts import Markers
 from homeserver.auth.verdict import Rule
 from homeserver.delivery import retention as module
 from homeserver.delivery.retention import Retention
@@ -225,3 +226,42 @@ class TestAccountData:
         async with server.database.connection() as db:
             rows = await db.fetch("SELECT DISTINCT user_nid FROM account_data")
         assert [row["user_nid"] for row in rows] == [bob.user_nid]
+
+
+class TestReceiptsOfThreads:
+    async def left(self, server: Server) -> set[tuple[str, str]]:
+        """Kind and thread of all receipts but those of delivery."""
+        await retention(server).once()
+        async with server.database.connection() as db:
+            rows = await db.fetch("SELECT kind, thread FROM receipts WHERE kind <> 'delivered'")
+        return {(row["kind"], row["thread"]) for row in rows}
+
+    async def read(self, server: Server, by, room: RoomRecord, sent, **more: str) -> None:
+        markers = Markers(**{"read": sent.event_id, **more})
+        await server.actions.receipts.mark(by, room.room_id, markers)
+
+    async def test_those_that_a_receipt_of_the_room_says_too_go(self, server):
+        alice, bob = await server.people("alice", "bob")
+        room = await server.group(alice, bob)
+        root = await server.says(alice, room, "a question")
+        answer = await server.says(alice, room, "an answer", thread=root.message_uuid)
+        last = await server.says(alice, room, "something else")
+        await self.read(server, bob, room, answer, private=answer.event_id, thread=root.event_id)
+        await self.read(server, bob, room, root)
+        everything = {("read", root.event_id), ("private", root.event_id), ("read", "")}
+        assert await self.left(server) == everything
+        await self.read(server, bob, room, last)
+        assert await self.left(server) == {("read", "")}
+
+    async def test_so_do_those_before_all_that_counts(self, server, monkeypatch):
+        monkeypatch.setattr(module, "WINDOW", 3)
+        alice, bob = await server.people("alice", "bob")
+        room = await server.group(alice, bob)
+        root = await server.says(alice, room, "a question")
+        answer = await server.says(alice, room, "an answer", thread=root.message_uuid)
+        await self.read(server, bob, room, answer, thread=root.event_id)
+        await self.read(server, bob, room, root, thread="main")
+        for text in ("one", "two", "three"):
+            assert len(await self.left(server)) == 2
+            await server.says(alice, room, text)
+        assert await self.left(server) == {("read", "main")}
