@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from secrets import token_bytes
 
 from homeserver.actions.account_data import AccountData
 from homeserver.actions.aliases import Aliases
@@ -232,7 +233,12 @@ def build_core(
         delivery=delivery,
         notifications=notifications,
         encryption=build_encryption(
-            server_name=server_name, database=database, bus=bus, clock=clock
+            settings=config.encryption,
+            server_name=server_name,
+            database=database,
+            bus=bus,
+            clock=clock,
+            random_bytes=token_bytes,
         ),
     )
 

@@ -137,6 +137,8 @@ def build_syncing(
         connections=connections,
         journal=journal,
         waiting_room=waiting_room,
+        inboxes=inboxes,
+        stocks=core.encryption.stocks,
         counts=counts,
         presence=core.actions.presence,
         clock=clock,

@@ -153,9 +153,16 @@ class ExtensionBody(Body):
     enabled: bool = False
     lists: _Names | None = None
     rooms: _Names | None = None
+    since: _Name | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
 
     def wish(self) -> ExtensionWish:
-        return ExtensionWish(lists=_all_or(self.lists), rooms=_all_or_rooms(self.rooms))
+        return ExtensionWish(
+            lists=_all_or(self.lists),
+            rooms=_all_or_rooms(self.rooms),
+            since=self.since,
+            limit=self.limit,
+        )
 
 
 class SyncBody(Body):

@@ -11,6 +11,11 @@ VERSIONS = ("r0.6.1", *(f"v1.{minor}" for minor in range(1, 20)))
 UNSTABLE_FEATURES = {
     # Simplified sliding sync (MSC4186).
     "org.matrix.simplified_msc3575": True,
+    # Dehydrated devices.
+    "org.matrix.msc3814": True,
+    # Cross-signing (since v1.1), whose first keys need no proof (since v1.11).
+    "org.matrix.e2e_cross_signing": True,
+    "org.matrix.msc3967": True,
 }
 """Proposals that are served before they are in the specification, by the name clients look for."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from e2e.departure import forget_identity
 from homeserver.actions.registration import Registrant, Registration
 from homeserver.actions.tokens import Announce, Client, Grant, Tokens
 from homeserver.clock import Clock
@@ -152,6 +153,7 @@ class AccountsAdmin:
 
     async def _deactivate(self, db: Connection, user_nid: int) -> list[UUID]:
         await accounts.deactivate(db, user_nid, self._clock.now_ms())
+        await forget_identity(db, user_nid)
         return await sessions.delete_of_user(db, user_nid)
 
     def _announce_change(self, user_uuid: UUID, ended: Sequence[UUID]) -> None:

@@ -5,6 +5,7 @@ The rooms are left afterwards: `homeserver.delivery.departures`.
 
 from uuid import UUID
 
+from e2e.departure import forget_identity
 from homeserver.actions.login import ProvenAccount
 from homeserver.actions.tokens import Announce
 from homeserver.clock import Clock
@@ -38,6 +39,7 @@ class Deactivation:
     async def _deactivate(self, db: Connection, user_nid: int, *, erase: bool) -> list[UUID]:
         now_ms = self._clock.now_ms()
         await accounts.deactivate(db, user_nid, now_ms)
+        await forget_identity(db, user_nid)
         if erase:
             await accounts.erase(db, user_nid, now_ms)
         return await sessions.delete_of_user(db, user_nid)

@@ -247,6 +247,14 @@ class SearchConfig(Section):
     """Whether messages can be searched."""
 
 
+class EncryptionConfig(Section):
+    """End-to-end encryption: what the server keeps for devices."""
+
+    stale_device_days: int = Field(default=0, ge=0)
+    """Devices that were not used for so many days are logged out, with their keys and messages. \
+0: only those whose session ends."""
+
+
 class StorageConfig(Section):
     """Attachments, which Matrix calls media; `[media]` has everything else about them."""
 
@@ -496,6 +504,7 @@ class Config(Section):
     presence: PresenceConfig = PresenceConfig()
     rate_limits: RateLimitsConfig = RateLimitsConfig()
     search: SearchConfig = SearchConfig()
+    encryption: EncryptionConfig = EncryptionConfig()
     storage: StorageConfig = StorageConfig()
     media: MediaConfig = MediaConfig()
     bridges: BridgesConfig = BridgesConfig()

@@ -99,8 +99,24 @@ async def delete(db: Connection, user_nid: int, backup_nid: int) -> bool:
     return status != "DELETE 0"
 
 
-async def delete_of_user(db: Connection, user_nid: int) -> None:
-    await db.execute("DELETE FROM key_backups WHERE user_nid = $1", user_nid)
+async def purge_deactivated(db: Connection, limit: int) -> bool:
+    """Removes some of the backups of deactivated users; True when there are no more."""
+    status = await db.execute(
+        """
+        DELETE FROM key_backup_keys WHERE ctid = ANY(ARRAY(
+            SELECT k.ctid FROM accounts a JOIN key_backups b USING (user_nid)
+                JOIN key_backup_keys k USING (backup_nid)
+            WHERE a.deactivated_at IS NOT NULL LIMIT $1))
+        """,
+        limit,
+    )
+    if int(status.rpartition(" ")[2]) == limit:
+        return False
+    await db.execute(
+        "DELETE FROM key_backups b USING accounts a"
+        " WHERE a.user_nid = b.user_nid AND a.deactivated_at IS NOT NULL"
+    )
+    return True
 
 
 async def changed(db: Connection, backup_nid: int, more: int) -> BackupRow:

@@ -14,10 +14,12 @@ from homeserver.identifiers import RoomID
 from homeserver.receipt_content import receipt_contents
 from homeserver.requester import Requester
 from homeserver.storage.account_data import GLOBAL
+from homeserver.storage.one_time_keys import Stock
 from homeserver.storage.sync_reads import TimelineRow
 from homeserver.sync.bodies import event_json
 from homeserver.sync.build import batch_before
 from homeserver.sync.counts import RoomCounts
+from homeserver.sync.sliding.encryption import extensions, tell_nothing
 from homeserver.sync.sliding.inputs import RoomNews, SlidingInputs
 from homeserver.sync.sliding.reading import ACCOUNT_DATA, RECEIPTS, TYPING
 from homeserver.sync.sliding.request import RoomResult, SlidingAnswer, SlidingRequest
@@ -34,7 +36,9 @@ def counted_rooms(inputs: SlidingInputs) -> list[int]:
 
 @dataclass(slots=True)
 class Builder:
-    """since: where the client stands; None: nowhere. counts: of the `counted_rooms`."""
+    """since: where the client stands; None: nowhere. counts: of the `counted_rooms`.
+    stock: what the device has to hand out.
+    """
 
     inputs: SlidingInputs
     request: SlidingRequest
@@ -42,6 +46,7 @@ class Builder:
     since: SyncToken | None
     now_ms: int
     counts: Mapping[int, RoomCounts]
+    stock: Stock
 
     def answer(self, pos: str) -> SlidingAnswer:
         return SlidingAnswer(
@@ -163,6 +168,7 @@ class Builder:
 
     def _extensions(self) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
+        found |= extensions(self.inputs.encryption, self.request, self.stock)
         if ACCOUNT_DATA in self.request.extensions and self.inputs.account_data:
             found[ACCOUNT_DATA] = self._account_data()
         if RECEIPTS in self.request.extensions:
@@ -199,7 +205,7 @@ class Builder:
 
 def is_empty(answer: SlidingAnswer) -> bool:
     """Whether there is nothing to tell."""
-    return not answer.rooms and not answer.extensions
+    return not answer.rooms and tell_nothing(answer.extensions)
 
 
 def wanted_configs(inputs: SlidingInputs) -> dict[int, RoomConfig]:

@@ -9,6 +9,7 @@ from homeserver.storage.account_data import AccountDataRow
 from homeserver.storage.receipts import ReadRow
 from homeserver.storage.sync_reads import OwnRoom, TimelineRow
 from homeserver.sync.bodies import Body
+from homeserver.sync.sliding.encryption import EncryptionNews
 from homeserver.sync.sliding.faces import Face
 from homeserver.sync.sliding.lists import ListWindow, RoomFacts
 from homeserver.sync.sliding.room_config import RoomConfig
@@ -70,3 +71,4 @@ class SlidingInputs:
     account_data: Sequence[AccountDataRow] = ()
     receipts: dict[int, list[ReadRow]] = field(default_factory=dict)
     typing: dict[int, list[UserID]] = field(default_factory=dict)
+    encryption: EncryptionNews = field(default_factory=EncryptionNews)

@@ -14,10 +14,15 @@ from homeserver.sync.sliding.room_config import RoomConfig
 
 @dataclass(frozen=True, slots=True)
 class ExtensionWish:
-    """What an extension shall tell of rooms. None: of all in lists, or of all subscribed to."""
+    """What an extension shall tell of rooms. None: of all in lists, or of all subscribed to.
+
+    since, limit: of messages to the device, where it stands and how many it wants.
+    """
 
     lists: frozenset[str] | None = None
     rooms: frozenset[RoomID] | None = None
+    since: str | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

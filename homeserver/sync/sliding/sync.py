@@ -3,16 +3,19 @@
 import asyncio
 from dataclasses import dataclass, replace
 
+from e2e.stocks import Stocks
 from homeserver.actions.presence import Presence
 from homeserver.clock import Clock
 from homeserver.requester import Requester
 from homeserver.storage import sync_reads
 from homeserver.sync.counts import NotificationCounts
+from homeserver.sync.inboxes import Inboxes
 from homeserver.sync.journal import Journal
 from homeserver.sync.reading import Sources, within
 from homeserver.sync.sliding import build
 from homeserver.sync.sliding.connection import Connection
 from homeserver.sync.sliding.connections import Connections, position_text
+from homeserver.sync.sliding.encryption import TO_DEVICE, concerns, position_of, read_news
 from homeserver.sync.sliding.faces import Faces
 from homeserver.sync.sliding.inputs import SlidingInputs
 from homeserver.sync.sliding.reading import Reading
@@ -26,13 +29,17 @@ _PAUSE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One request that is being served: what its connection was told, and up to where."""
+    """One request that is being served: what its connection was told, and up to where.
+
+    done: position of the messages to its device that this has.
+    """
 
     by: Requester
     request: SlidingRequest
     told: Connection
     since: SyncToken | None
     deadline: float
+    done: int
 
 
 class SlidingSync:
@@ -46,6 +53,8 @@ class SlidingSync:
         connections: Connections,
         journal: Journal,
         waiting_room: WaitingRoom,
+        inboxes: Inboxes,
+        stocks: Stocks,
         counts: NotificationCounts,
         presence: Presence,
         clock: Clock,
@@ -55,17 +64,23 @@ class SlidingSync:
         self._connections = connections
         self._journal = journal
         self._waiting_room = waiting_room
+        self._inboxes = inboxes
+        self._stocks = stocks
         self._counts = counts
         self._presence = presence
         self._clock = clock
 
     async def sync(self, by: Requester, request: SlidingRequest) -> SlidingAnswer:
-        """Raises UnknownPosition, Unavailable, and NotAuthenticated where the session ends."""
+        """Raises UnknownPosition, InvalidInput, Unavailable, and NotAuthenticated where the session
+        ends.
+        """
+        done = position_of(request.extensions.get(TO_DEVICE))
         told, since = await self._connections.resume(by, request.conn_id, request.pos)
         timeout_ms = min(request.timeout_ms, MAX_TIMEOUT_MS) if since is not None else 0
         await self._presence.synced(by, request.set_presence, wait_ms=timeout_ms)
         deadline = self._clock.monotonic() + timeout_ms / 1000
-        return await self._when_there_is_news(_Turn(by, request, told, since, deadline))
+        done = await self._inboxes.acknowledge(by, done)
+        return await self._when_there_is_news(_Turn(by, request, told, since, deadline, done))
 
     async def _when_there_is_news(self, turn: _Turn) -> SlidingAnswer:
         while True:
@@ -96,6 +111,7 @@ class SlidingSync:
             since=turn.since,
             now_ms=self._clock.now_ms(),
             counts=counts,
+            stock=await self._stocks.of(turn.by.session_nid),
         )
         return builder.answer(position_text(inputs.token, after.version))
 
@@ -130,6 +146,9 @@ class SlidingSync:
                 inputs=SlidingInputs(token),
             )
             await reading.all()
+            reading.inputs.encryption = await read_news(
+                db, by, turn.request, done=turn.done, since=since, now=now
+            )
         return reading.inputs
 
     async def _wait(self, turn: _Turn, since: SyncToken) -> bool:
@@ -144,7 +163,7 @@ class SlidingSync:
             roster = await self._waiting_room.roster(turn.by)
             since = replace(since, presence=self._journal.told_presence)
             news = self._journal.news(roster, since, turn.by.session_nid)
-            if news is None or not news.is_empty:
+            if news is None or concerns(news, turn.request):
                 return True
             _, goes_on = await self._waiting_room.wait(turn.by, roster, since, left_s)
             if not goes_on:
