@@ -373,7 +373,7 @@ class TestSas:
             "method": "m.sas.v1",
             "key_agreement_protocols": ["curve25519-hkdf-sha256"],
             "hashes": ["sha256"],
-            "message_authentication_codes": ["hkdf-hmac-sha256"],
+            "message_authentication_codes": ["hkdf-hmac-sha256.v2"],
             "short_authentication_string": ["decimal"],
         }
         start = {"type": "m.key.verification.start", "sender": "@alice:x", "content": content}

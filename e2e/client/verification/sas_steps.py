@@ -19,8 +19,6 @@ from homeserver.events import base64
 AGREEMENT = "curve25519-hkdf-sha256"
 HASH = "sha256"
 MAC = "hkdf-hmac-sha256.v2"
-OLD_MAC = "hkdf-hmac-sha256"
-"""The old name. Clients that still offer nothing else compute what the new one means."""
 
 STRINGS = ("emoji", "decimal")
 
@@ -41,7 +39,7 @@ class SasSteps:
             "method": SAS,
             "key_agreement_protocols": [AGREEMENT],
             "hashes": [HASH],
-            "message_authentication_codes": [MAC, OLD_MAC],
+            "message_authentication_codes": [MAC],
             "short_authentication_string": list(STRINGS),
         }
         whole = self._out.send(flow, messages.START, content)
@@ -49,10 +47,10 @@ class SasSteps:
 
     def started(self, flow: Flow, content: dict[str, Any]) -> Flow:
         """They chose it: we choose how, and commit to our key without showing it."""
-        mac = _chosen(content, "message_authentication_codes", (MAC, OLD_MAC))
-        _chosen(content, "key_agreement_protocols", (AGREEMENT,))
-        _chosen(content, "hashes", (HASH,))
-        _chosen(content, "short_authentication_string", ("decimal",))
+        _require(content, "message_authentication_codes", MAC)
+        _require(content, "key_agreement_protocols", AGREEMENT)
+        _require(content, "hashes", HASH)
+        _require(content, "short_authentication_string", "decimal")
         flow = self._begun(flow, content, we_started=False)
         assert flow.sas is not None
         offered = content["short_authentication_string"]
@@ -63,7 +61,7 @@ class SasSteps:
                 "method": SAS,
                 "key_agreement_protocol": AGREEMENT,
                 "hash": HASH,
-                "message_authentication_code": mac,
+                "message_authentication_code": MAC,
                 "short_authentication_string": [name for name in STRINGS if name in offered],
                 "commitment": sas.commitment(flow.sas.public, content),
             },
@@ -77,7 +75,7 @@ class SasSteps:
         agreed = (
             content.get("key_agreement_protocol") == AGREEMENT,
             content.get("hash") == HASH,
-            content.get("message_authentication_code") in (MAC, OLD_MAC),
+            content.get("message_authentication_code") == MAC,
         )
         if not all(agreed):
             raise Abort(messages.UNKNOWN_METHOD)
@@ -187,12 +185,10 @@ def _secret(flow: Flow) -> bytes:
         raise Abort(messages.INVALID) from None
 
 
-def _chosen(content: Mapping[str, Any], name: str, ours: tuple[str, ...]) -> str:
-    """The first of ours that they offer, too."""
+def _require(content: Mapping[str, Any], name: str, ours: str) -> None:
+    """That they offer what we do."""
     offered = content.get(name)
     if not isinstance(offered, list):
         raise Abort(messages.INVALID)
-    for one in ours:
-        if one in offered:
-            return one
-    raise Abort(messages.UNKNOWN_METHOD)
+    if ours not in offered:
+        raise Abort(messages.UNKNOWN_METHOD)
