@@ -6,6 +6,7 @@ from secrets import token_bytes
 
 from homeserver.actions.account_data import AccountData
 from homeserver.actions.aliases import Aliases
+from homeserver.actions.attachments import Attachments
 from homeserver.actions.create_room import CreateRoom
 from homeserver.actions.lookups import Lookups
 from homeserver.actions.members import Members
@@ -386,6 +387,7 @@ def _build_actions(
             lookups=lookups,
             members=members,
             transactions=transactions,
+            attachments=Attachments(database=database),
             max_message_bytes=config.rooms.max_message_bytes,
         ),
         send_event=SendEvent(

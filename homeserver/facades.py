@@ -43,6 +43,7 @@ from homeserver.views.rooms import Rooms
 from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
 from mediarepo.media import Media, build_media
+from mediarepo.native_routes import add_native_routes as add_native_media_routes
 from mediarepo.remote import NoRemoteMedia
 from mediarepo.routes import add_routes as add_media_routes
 
@@ -137,6 +138,7 @@ def build_facades(
     media = _media(config, database, bus, clock, services)
     if media is not None:
         add_media_routes(main, media.services)
+        add_native_media_routes(main, media.services)
     add_docs(main)
     add_probes(main, is_ready=lambda: _answers(database))
     main.router.add_get("/ws", live.websockets.handle)

@@ -6,8 +6,10 @@ reactions", "Threading", "Rich replies". Content comes from anybody: every field
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from homeserver.attachments import caption_in, file_in, with_caption
 from homeserver.events.event import Event
 from homeserver.identifiers import EventID
 
@@ -18,6 +20,8 @@ THREAD = "m.thread"
 REACTION_TYPE = "m.reaction"
 REDACTION_TYPE = "m.room.redaction"
 MESSAGE_TYPE = "m.room.message"
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ def text_of(content: Mapping[str, Any]) -> str:
     return body if isinstance(body, str) else ""
 
 
+def shown_text_of(content: Mapping[str, Any]) -> str:
+    """What is said in a message: its text, or what is said about its file."""
+    return text_of(content) if file_in(content) is None else caption_in(content)
+
+
 def new_content_of(edit: Event) -> Mapping[str, Any]:
     """What an edit puts in the place of the content: `m.new_content`, or {} if malformed."""
     content = edit.content.get("m.new_content")
@@ -90,7 +99,13 @@ def text_content(
     text: str, *, reply_to: EventID | None = None, thread: EventID | None = None
 ) -> dict[str, Any]:
     """Content of an `m.text` message, an answer and in a thread where asked for."""
-    content: dict[str, Any] = {"msgtype": "m.text", "body": text}
+    return related({"msgtype": "m.text", "body": text}, reply_to=reply_to, thread=thread)
+
+
+def related(
+    content: dict[str, Any], *, reply_to: EventID | None = None, thread: EventID | None = None
+) -> dict[str, Any]:
+    """The content as an answer, and in a thread."""
     relates: dict[str, Any] = {}
     if thread is not None:
         relates |= {"rel_type": THREAD, "event_id": thread}
@@ -100,17 +115,20 @@ def text_content(
             relates["is_falling_back"] = False
     if reply_to is not None:
         relates["m.in_reply_to"] = {"event_id": reply_to}
-    if relates:
-        content["m.relates_to"] = relates
-    return content
+    return {**content, "m.relates_to": relates} if relates else content
 
 
-def edit_content(text: str, target: EventID) -> dict[str, Any]:
-    """Content of an edit; `* ` marks it for clients that know no edits."""
+def edit_content(
+    text: str, target: EventID, edited: Mapping[str, Any] = _NOTHING
+) -> dict[str, Any]:
+    """Content of an edit; `* ` marks it for clients that know no edits. edited: content of the
+    target, whose file stays.
+    """
+    content = with_caption(edited, text) or {"msgtype": "m.text", "body": text}
     return {
-        "msgtype": "m.text",
+        **content,
         "body": f"* {text}",
-        "m.new_content": {"msgtype": "m.text", "body": text},
+        "m.new_content": content,
         "m.relates_to": {"rel_type": REPLACE, "event_id": target},
     }
 

@@ -12,6 +12,7 @@ from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
+from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
 from mediarepo.files import Files
 from mediarepo.pictures import Pictures, build_pictures
@@ -128,6 +129,7 @@ def build_media(
             downloads=downloads,
             sending=sending,
             previews=pictures.previews,
+            describing=Describing(database=database, files=stores.files, imaging=pictures.imaging),
             thumbnail_sending=ThumbnailSending(
                 thumbnails=pictures.thumbnails, sending=sending, server_name=server_name
             ),

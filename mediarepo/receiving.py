@@ -1,13 +1,14 @@
 """The body of a request as a stream of bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from homeserver.errors import InvalidInput
 
+_PIECE_BYTES = 262_144
 _CUT_OFF = (aiohttp.ClientError, ConnectionError, web.RequestPayloadError)
 
 
@@ -17,10 +18,27 @@ async def body_of(request: web.Request, *, stalled_s: float) -> AsyncIterator[by
     Raises InvalidInput when it ends before its end.
     """
     content = request.content
+    async for chunk in _read(content.readany, content.at_eof, stalled_s):
+        yield chunk
+
+
+async def part_of(part: BodyPartReader, *, stalled_s: float) -> AsyncIterator[bytes]:
+    """The same of a part of a form."""
+
+    async def read() -> bytes:
+        return bytes(await part.read_chunk(_PIECE_BYTES))
+
+    async for chunk in _read(read, part.at_eof, stalled_s):
+        yield chunk
+
+
+async def _read(
+    read: Callable[[], Awaitable[bytes]], at_eof: Callable[[], bool], stalled_s: float
+) -> AsyncIterator[bytes]:
     try:
-        while not content.at_eof():
+        while not at_eof():
             async with asyncio.timeout(stalled_s):
-                chunk = await content.readany()
+                chunk = await read()
             if chunk:
                 yield chunk
     except TimeoutError:

@@ -6,6 +6,7 @@ from clientapi.authentication import Authenticator
 from clientapi.rate_limits import RateLimits
 from homeserver.clock import Clock
 from homeserver.config import MediaConfig
+from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
 from mediarepo.previews.previews import Previews
 from mediarepo.sending import Sending
@@ -22,6 +23,7 @@ class MediaServices:
     sending: Sending
     thumbnail_sending: ThumbnailSending
     previews: Previews
+    describing: Describing
 
     settings: MediaConfig
     clock: Clock

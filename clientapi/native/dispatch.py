@@ -130,6 +130,7 @@ class Dispatch:
             frame.content,
             reply_to=frame.reply_to,
             thread=frame.thread_id,
+            attachments=frame.attachments,
             ref=frame.ref,
         )
         return self._sent(connection, frame, sent, sent.message_uuid)

@@ -6,10 +6,12 @@ left out where the schema gives it a default.
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
+from homeserver.attachments import AttachedFile, file_in
 from homeserver.identifiers import native_uuid
-from homeserver.messages import reply_of, text_of, thread_of
+from homeserver.messages import reply_of, shown_text_of, thread_of
 from homeserver.streams.people import Person
 from homeserver.streams.tail import Committed
 from homeserver.views.messages import MessageView, Reaction
@@ -18,6 +20,8 @@ from homeserver.views.users import UserView
 from schema.wire.times import timestamp
 
 MAX_LISTED_MEMBERS = 250
+
+_UNNAMED = "file"
 
 Rendered = dict[str, Any]
 
@@ -32,10 +36,10 @@ def new_message(committed: Committed) -> Rendered:
         "room_id": committed.room.uuid,
         "user_id": sender.uuid,
         "user_name": sender.name,
-        "content": text_of(event.content),
+        "content": shown_text_of(event.content),
         "created_at": timestamp(event.origin_server_ts),
         "reply_to": None if reply_to is None else native_uuid(reply_to),
-        "attachments": [],
+        "attachments": _attachments(file_in(event.content)),
     }
     if thread is not None:
         rendered["thread_id"] = native_uuid(thread)
@@ -52,7 +56,7 @@ def message(view: MessageView, *, personal: bool) -> Rendered:
         "content": view.text,
         "created_at": timestamp(view.created_at_ms),
         "reply_to": view.reply_to,
-        "attachments": [],
+        "attachments": _attachments(view.file),
         **_said(
             thread_id=view.thread,
             thread_count=view.thread_count or None,
@@ -61,6 +65,22 @@ def message(view: MessageView, *, personal: bool) -> Rendered:
             deleted_at=moment(view.deleted_at_ms),
         ),
     }
+
+
+def attachment(file: AttachedFile) -> Rendered:
+    """See `schema.wire.objects.Attachment`."""
+    return {
+        "id": file.uuid,
+        "url": f"/api/attachments/{file.place}/{quote(file.filename, safe='') or _UNNAMED}",
+        "filename": file.filename,
+        "size": file.size,
+        "mime_type": file.content_type,
+        **_said(width=file.width, height=file.height, blurhash=file.blurhash),
+    }
+
+
+def _attachments(file: AttachedFile | None) -> list[Rendered]:
+    return [] if file is None else [attachment(file)]
 
 
 def reaction(view: Reaction, *, personal: bool) -> Rendered:

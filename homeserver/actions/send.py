@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 from uuid import UUID
 
+from homeserver.actions.attachments import Attachments
 from homeserver.actions.lookups import (
     CREATE,
     POWER_LEVELS,
@@ -20,6 +21,7 @@ from homeserver.actions.lookups import (
 from homeserver.actions.members import Members
 from homeserver.actions.standing import require_active
 from homeserver.actions.transactions import SendOnce, Sent, Transactions, sent
+from homeserver.attachments import file_content
 from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord, StoredEvent
@@ -30,6 +32,7 @@ from homeserver.messages import (
     REDACTION_TYPE,
     edit_content,
     reaction_content,
+    related,
     text_content,
     thread_of,
 )
@@ -55,6 +58,7 @@ class Send:
         lookups: Lookups,
         members: Members,
         transactions: Transactions,
+        attachments: Attachments,
         max_message_bytes: int,
     ) -> None:
         self._database = database
@@ -62,6 +66,7 @@ class Send:
         self._lookups = lookups
         self._members = members
         self._transactions = transactions
+        self._attachments = attachments
         self._max_message_bytes = max_message_bytes
 
     async def message(
@@ -72,18 +77,29 @@ class Send:
         *,
         reply_to: UUID | None = None,
         thread: UUID | None = None,
+        attachments: Sequence[UUID] = (),
         ref: str | None = None,
     ) -> Sent:
-        """Says something. Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable."""
+        """Says something, with files or without. Each file is an event, and the last one is what
+        the text and the answer belong to (decision 0006).
+
+        Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable.
+        """
         require_active(by)
-        self._check_text(text)
+        self._check_text(text, needed=not attachments)
 
         async def say(origin: Origin) -> Sent:
             room = await self._lookups.room(room_uuid)
             answered = None if reply_to is None else await self._related(room, reply_to, "reply_to")
             root = None if thread is None else await self._thread_root(room, thread)
-            content = text_content(text, reply_to=answered, thread=root)
-            return await self._append(by, room, MESSAGE_TYPE, content, origin)
+            if not attachments:
+                content = text_content(text, reply_to=answered, thread=root)
+                return await self._append(by, room, MESSAGE_TYPE, [content], origin)
+            files = await self._attachments.find(by, attachments)
+            contents = [related(file_content(each, ""), thread=root) for each in files[:-1]]
+            caption = text if text.strip() else ""
+            last = related(file_content(files[-1], caption), reply_to=answered, thread=root)
+            return await self._append(by, room, MESSAGE_TYPE, [*contents, last], origin)
 
         return await self._once(by, ref, say)
 
@@ -101,8 +117,8 @@ class Send:
             if target.event.sender != by.user_id:
                 await self._members.require(by, room)
                 raise NotAllowed("You can only edit your own messages.")
-            content = edit_content(text, target.event.event_id)
-            return await self._append(by, room, MESSAGE_TYPE, content, origin)
+            content = edit_content(text, target.event.event_id, target.event.content)
+            return await self._append(by, room, MESSAGE_TYPE, [content], origin)
 
         return await self._once_about_a_message(by, ref, edit)
 
@@ -122,7 +138,7 @@ class Send:
             if existing is not None:
                 return sent(room, existing)
             content = reaction_content(key, target.event.event_id)
-            return await self._append(by, room, REACTION_TYPE, content, origin)
+            return await self._append(by, room, REACTION_TYPE, [content], origin)
 
         return await self._once_about_a_message(by, ref, react)
 
@@ -174,14 +190,18 @@ class Send:
         by: Requester,
         room: RoomRecord,
         event_type: str,
-        content: dict[str, Any],
+        contents: Sequence[dict[str, Any]],
         origin: Origin,
     ) -> Awaitable[Sent]:
-        draft = Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=content)
+        """All of it or nothing; the answer is about the last."""
+        drafts = [
+            Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=each)
+            for each in contents
+        ]
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
-            return (draft,)
+            return drafts
 
         return self._commit(by, room, compose, origin)
 
@@ -214,7 +234,7 @@ class Send:
     ) -> Sent:
         needs = (member_key(by.user_id), CREATE, POWER_LEVELS)
         request = Append(compose=compose, needs=needs, origin=origin, target=target)
-        (stored,) = await self._writer.append(room, request)
+        *_, stored = await self._writer.append(room, request)
         return sent(room, stored)
 
     async def _reaction(self, by: Requester, message: UUID, key: str) -> StoredEvent | None:
@@ -238,8 +258,8 @@ class Send:
             raise InvalidInput(f"{field} is not a message of this room.", field=field)
         return target
 
-    def _check_text(self, text: str) -> None:
-        if not text.strip():
+    def _check_text(self, text: str, *, needed: bool = True) -> None:
+        if needed and not text.strip():
             raise InvalidInput("A message needs text.", field="content")
         if "\0" in text:
             raise InvalidInput("A message cannot contain NUL characters.", field="content")

@@ -343,9 +343,6 @@ apart."""
     """Address and port of `foyer media`."""
     max_connections: Count = 10
     """Connections of `foyer media` to the database."""
-    public_url: OptionalPublicURL = ""
-    """What stands before `/api/attachments` in addresses of attachments; empty: \
-`server.public_url`."""
     store: Literal["filesystem", "s3"] = "filesystem"
     """Where new files go. What is elsewhere is served still; `foyer media move` brings it here."""
     unauthenticated: bool = False

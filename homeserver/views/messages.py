@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from homeserver.attachments import AttachedFile, file_in
 from homeserver.events.event import Event
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import native_uuid
-from homeserver.messages import new_content_of, reply_of, text_of, thread_of
+from homeserver.messages import new_content_of, reply_of, shown_text_of, thread_of
 from homeserver.storage import timeline
 from homeserver.storage.database import Connection
 from homeserver.storage.timeline import ReactionRow
@@ -26,7 +27,9 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """A message. `event` is as it was sent; `text` is after edits, "" for a deleted message."""
+    """A message. `event` is as it was sent; `text` and `file` are after edits, and nothing for a
+    deleted message.
+    """
 
     event: Event
     uuid: UUID
@@ -41,6 +44,7 @@ class MessageView:
     thread_count: int
     reactions: tuple[Reaction, ...]
     deleted_at_ms: int | None
+    file: AttachedFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def _view(stored: StoredEvent, sender: Person, hanging: Hanging) -> MessageView:
         return _tombstone(stored, sender, hanging)
     assert facts.position is not None
     edit = _readable_edit(hanging.edits.get(facts.uuid))
+    content = event.content if edit is None else new_content_of(edit)
     reply_to, thread = reply_of(event), thread_of(event)
     return MessageView(
         event=event,
@@ -99,7 +104,8 @@ def _view(stored: StoredEvent, sender: Person, hanging: Hanging) -> MessageView:
         room_uuid=native_uuid(event.room_id),
         position=facts.position,
         sender=sender,
-        text=text_of(event.content if edit is None else new_content_of(edit)),
+        text=shown_text_of(content),
+        file=file_in(content),
         created_at_ms=event.origin_server_ts,
         edited_at_ms=None if edit is None else edit.origin_server_ts,
         reply_to=None if reply_to is None else native_uuid(reply_to),

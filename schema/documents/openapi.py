@@ -14,13 +14,24 @@ from schema.documents.schemas import (
     reference,
     sentence,
 )
-from schema.operations import OPERATIONS, Operation
+from schema.operations import ALL_OPERATIONS, Operation
 from schema.wire.errors import ErrorBody, ErrorCode
 from schema.wire.requests import NoBody
 
 API_VERSION = "1.0.0"
 
 _AnyOperation = Operation[Any, Any, Any]
+
+_BYTES = {"type": "string", "format": "binary"}
+_FILE: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": {"file": _BYTES}, "required": ["file"]}
+        },
+        "*/*": {"schema": _BYTES},
+    },
+}
 
 _HEADERS_OF_STATUS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}},
@@ -71,21 +82,21 @@ def _common_errors(operation: _AnyOperation) -> Iterator[ErrorCode]:
 
 
 def _tags() -> list[str]:
-    return list(dict.fromkeys(operation.tag for operation in OPERATIONS))
+    return list(dict.fromkeys(operation.tag for operation in ALL_OPERATIONS))
 
 
 def _models() -> Iterator[type[BaseModel]]:
-    for operation in OPERATIONS:
+    for operation in ALL_OPERATIONS:
         if operation.body is not NoBody:
             yield operation.body
         for answer in operation.answers.values():
-            if answer is not None:
+            if answer is not None and answer is not bytes:
                 yield model_of(answer)
 
 
 def _paths() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in ALL_OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return paths
 
@@ -102,7 +113,9 @@ def _operation(operation: _AnyOperation) -> dict[str, Any]:
     ]
     if parameters:
         described["parameters"] = parameters
-    if operation.body is not NoBody:
+    if operation.takes_file:
+        described["requestBody"] = _FILE
+    elif operation.body is not NoBody:
         described["requestBody"] = _request_body(operation.body)
     if operation.public:
         described["security"] = []
@@ -147,6 +160,8 @@ def _responses(operation: _AnyOperation) -> dict[str, Any]:
 def _success(status: int, answer: Any) -> dict[str, Any]:
     if answer is None:
         return {"description": "Done."}
+    if answer is bytes:
+        return {"description": "The file.", "content": {"*/*": {"schema": _BYTES}}}
     description = sentence(model_of(answer)) if status == 200 else "Made."  # noqa: PLR2004
     return {
         "description": description,
@@ -165,7 +180,7 @@ def _shared_responses() -> dict[str, Any]:
     """The error responses of all operations, each once."""
     groups = {
         _response_name(group): _error_response(status, group)
-        for operation in OPERATIONS
+        for operation in ALL_OPERATIONS
         for status, group in _by_status(errors_of(operation))
     }
     return dict(sorted(groups.items()))

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from schema.documents.asyncapi import frame_type
 from schema.documents.schemas import Schema, component_schemas, fields_of, model_of, sentence
-from schema.operations import OPERATIONS, Operation
+from schema.operations import ALL_OPERATIONS, Operation
 from schema.wire.client_frames import CLIENT_FRAMES
 from schema.wire.errors import CloseCode, ErrorBody, ErrorCode
 from schema.wire.requests import NoBody
@@ -66,7 +66,7 @@ def websocket_reference() -> str:
 
 
 def _operations() -> Iterator[str]:
-    for tag, group in groupby(OPERATIONS, key=lambda operation: operation.tag):
+    for tag, group in groupby(ALL_OPERATIONS, key=lambda operation: operation.tag):
         yield from (f"### {tag}", "")
         for operation in group:
             yield from _operation(operation)
@@ -94,15 +94,17 @@ def _titled_fields(title: str, model: type[BaseModel]) -> Iterator[str]:
 def _answer_words(answer: Any) -> str:
     if answer is None:
         return "no body"
+    if answer is bytes:
+        return "the file"
     name = _link(model_of(answer).__name__)
     return name if isinstance(answer, type) and answer is model_of(answer) else f"list of {name}"
 
 
 def _answer_models() -> Iterator[type[BaseModel]]:
     yield ErrorBody
-    for operation in OPERATIONS:
+    for operation in ALL_OPERATIONS:
         for answer in operation.answers.values():
-            if answer is not None:
+            if answer is not None and answer is not bytes:
                 yield model_of(answer)
 
 

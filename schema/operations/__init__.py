@@ -1,12 +1,12 @@
 """The REST operations: what each is called, takes and answers.
 
-The router of the native façade and the OpenAPI document are both made from `OPERATIONS`, so they
+The router of the native façade and the OpenAPI document are both made from these tables, so they
 cannot differ.
 """
 
 from typing import Any
 
-from schema.operations import accounts, members, messages, people, rooms
+from schema.operations import accounts, attachments, members, messages, people, rooms
 from schema.operations.operation import Operation
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -16,5 +16,9 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *messages.OPERATIONS,
     *people.OPERATIONS,
 )
+"""What the native façade serves."""
 
-__all__ = ["OPERATIONS", "Operation"]
+ALL_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (*OPERATIONS, *attachments.OPERATIONS)
+"""And what the media repository serves, which may be another process."""
+
+__all__ = ["ALL_OPERATIONS", "OPERATIONS", "Operation"]

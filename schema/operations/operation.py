@@ -19,9 +19,10 @@ Tag = str
 class Operation(Generic[P, Q, B]):
     """One method of one path.
 
-    answers: type of the body by status of success; None: no body.
+    answers: type of the body by status of success; None: no body; bytes: a file.
     errors: codes besides those that every operation may answer with.
     public: whether it works without an access token.
+    takes_file: whether the body is a file, whatever `body` says.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Operation(Generic[P, Q, B]):
     answers: Mapping[int, Any]
     errors: tuple[ErrorCode, ...] = ()
     public: bool = False
+    takes_file: bool = False
 
     @property
     def status(self) -> int:

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
@@ -133,6 +136,31 @@ FILLED = TextCheck(_not_blank, _NOT_BLANK)
 
 MessageText = Annotated[str, Field(max_length=MAX_MESSAGE_BYTES), FILLED]
 """Content of a message. The server's setting limits its bytes further."""
+
+MAX_ATTACHMENTS = 20
+
+
+def _identifier(value: object) -> object:
+    """What the upload answered may be given back as a whole."""
+    return value.get("id") if isinstance(value, dict) else value
+
+
+AttachmentUUID = Annotated[UUID, BeforeValidator(_identifier)]
+Attachments = Annotated[tuple[AttachmentUUID, ...], Field(max_length=MAX_ATTACHMENTS)]
+
+
+def _needed_without_attachments(text: str, info: ValidationInfo) -> str:
+    """Where the attachments are malformed, that is what is wrong."""
+    return text if info.data.get("attachments", True) else _not_blank(text)
+
+
+OptionalMessageText = Annotated[
+    str,
+    Field(max_length=MAX_MESSAGE_BYTES),
+    AfterValidator(_needed_without_attachments),
+    NUL_FREE,
+]
+"""Content of a message that may have attachments, which stand before it in the model."""
 
 ReactionKey = Annotated[str, Field(max_length=100), FILLED]
 AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url, _AVATAR_URL)]

@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from schema.wire.base import (
+    Attachments,
     ExactRequest,
     MessageText,
     MessageUUID,
+    OptionalMessageText,
     ReactionKey,
     Ref,
     Request,
@@ -32,7 +34,11 @@ class MessageSend(Frame, ExactRequest):
 
     type: Literal["message.send"]
     room_id: RoomUUID
-    content: MessageText
+    attachments: Attachments = ()
+    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one has
+    the content and is what the answer is about."""
+    content: OptionalMessageText
+    """May be empty if there are attachments."""
     reply_to: MessageUUID | None = None
     thread_id: MessageUUID | None = None
     """The first message of the thread to write in."""

@@ -67,10 +67,16 @@ class Attachment(Answer):
 
     id: UUID
     url: str
+    """Path on this server; it needs the access token, like everything else."""
     filename: str
     size: int
     """Bytes."""
     mime_type: str
+    width: int | None = None
+    """Pixels."""
+    height: int | None = None
+    blurhash: str | None = None
+    """A few colours of the picture as text (blurha.sh), to be shown until it is there."""
 
 
 class Reaction(Answer):

@@ -32,6 +32,14 @@ class ReactionPath(MessagePath):
     """Usually one emoji."""
 
 
+class AttachmentPath(Query):
+    """A file, by the parts of its Matrix address; the name is for people only."""
+
+    server_name: str
+    media_id: str
+    filename: str
+
+
 class UserPath(Query):
     """A user."""
 

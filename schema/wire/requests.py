@@ -1,17 +1,18 @@
 """Bodies and query parameters of REST requests."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from schema.wire.base import (
     FILLED,
     NUL_FREE,
+    Attachments,
     AvatarURL,
     ExactRequest,
     MessageText,
     MessageUUID,
+    OptionalMessageText,
     Query,
     Ref,
     Request,
@@ -24,17 +25,6 @@ MAX_PAGE = 200
 _MAX_MEMBERS = 10_000
 
 
-def _no_attachments(attachments: tuple[Any, ...]) -> tuple[Any, ...]:
-    if attachments:
-        raise PydanticCustomError(
-            "attachments", "must be empty: attachments are not available on this server"
-        )
-    return attachments
-
-
-Attachments = Annotated[
-    tuple[Any, ...], AfterValidator(_no_attachments), Field(json_schema_extra={"maxItems": 0})
-]
 Name = Annotated[str, Field(max_length=255), FILLED]
 Topic = Annotated[str, Field(max_length=2000), NUL_FREE]
 Email = Annotated[str, Field(max_length=255, json_schema_extra={"format": "email"}), FILLED]
@@ -167,10 +157,12 @@ class UpgradeRoom(Request):
 class NewMessage(ExactRequest):
     """Write a message."""
 
-    content: MessageText
-    reply_to: MessageUUID | None = None
     attachments: Attachments = ()
-    """Must be empty: this server has no attachments yet."""
+    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one has
+    the content."""
+    content: OptionalMessageText
+    """May be empty if there are attachments."""
+    reply_to: MessageUUID | None = None
     thread_id: MessageUUID | None = None
     """The first message of the thread to write in."""
     ref: Ref | None = None
@@ -195,6 +187,12 @@ class SetTyping(Request):
     """Whether the caller is writing."""
 
     typing: bool
+
+
+class NewAttachment(Query):
+    """What is said of a file that is the body itself."""
+
+    filename: Annotated[str, Field(max_length=500), NUL_FREE] | None = None
 
 
 class NoQuery(Query):

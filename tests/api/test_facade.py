@@ -194,10 +194,10 @@ class TestBodies:
         answer = await problem(await client.post(MESSAGES, json=body), 400, "INVALID_INPUT")
         assert answer["field"] == "replyto"
 
-    async def test_attachments_are_refused_with_a_sentence(self, client):
-        body = {"content": "Hello", "attachments": [{"id": ROOM}]}
+    async def test_attachments_are_named_by_uuids(self, client):
+        body = {"content": "Hello", "attachments": [{"id": "cat"}]}
         answer = await problem(await client.post(MESSAGES, json=body), 400, "INVALID_INPUT")
-        assert "not available on this server" in answer["message"]
+        assert answer["field"] == "attachments.0"
 
     async def test_no_attachments_are_fine(self, client):
         body = {"content": "Hello", "attachments": []}

@@ -307,7 +307,7 @@ class TestMessages:
             "ref": "r1",
         }
         await client.post(f"/api/rooms/{ROOM}/messages", json=body)
-        options = {"reply_to": MESSAGE, "thread": MESSAGE, "ref": "r1"}
+        options = {"reply_to": MESSAGE, "thread": MESSAGE, "attachments": (), "ref": "r1"}
         assert services.send.calls == [("message", (ALICE, ROOM, "Hello"), options)]
 
     async def test_search_passes_its_filters_on(self, client, services):

@@ -388,7 +388,3 @@ class TestAccounts:
 class TestTheServer:
     async def test_a_probe_needs_no_token(self, server):
         assert (await server.client.get("/health")).status == 200
-
-    async def test_attachments_are_not_there_yet(self, server):
-        response = await server.client.post("/api/attachments")
-        assert (response.status, (await response.json())["code"]) == (404, "NOT_FOUND")

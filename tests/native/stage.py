@@ -479,7 +479,7 @@ class _Send:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    async def message(self, by, room_uuid, text, *, reply_to=None, thread=None, ref=None) -> Sent:
+    async def message(self, by, room_uuid, text, **_more) -> Sent:
         await self._stage.gate.wait()
         room = next((r for r in self._stage.rooms.values() if r.uuid == room_uuid), None)
         if room is None:

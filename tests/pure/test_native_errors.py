@@ -120,7 +120,7 @@ class TestBodies:
             (NewMessage, {"content": " "}, "content", "content must not be blank"),
             (NewMessage, {"content": 5}, "content", "content should be a valid string"),
             (NewMessage, {"content": "a", "reply": 1}, "reply", "reply is not a field"),
-            (NewMessage, {"content": "a", "attachments": [1]}, "attachments", "not available"),
+            (NewMessage, {"content": "a", "attachments": [1]}, "attachments.0", "UUID"),
             (NewRoom, {"type": "group", "members": [7]}, "members.0", "UUID"),
             (NewRoom, {"type": "club"}, "type", "'direct', 'group' or 'channel'"),
             (Login, {"email": "a" * 256, "password": "b"}, "email", "at most 255 characters"),

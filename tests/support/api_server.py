@@ -21,14 +21,14 @@ from homeserver.accounts import build_accounts
 from homeserver.application_services import load_application_services
 from homeserver.clock import SystemClock
 from homeserver.config import AuthConfig, Config, RateLimitsConfig, ServerConfig
-from homeserver.core import build_core
+from homeserver.core import Core, build_core
 from homeserver.events.signing import SigningKey
 from homeserver.facades import Facades, build_facades
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
 from homeserver.storage.database import Database
 from schema.documents.openapi import errors_of
-from schema.operations import OPERATIONS
+from schema.operations import ALL_OPERATIONS
 from schema.wire.errors import ErrorBody
 from tests.support.office import SECRET, LocalBus
 
@@ -113,9 +113,12 @@ class Someone:
 class ApiServer:
     """The server, and how people come to it."""
 
-    def __init__(self, client: TestClient, facades: Facades | None = None) -> None:
+    def __init__(
+        self, client: TestClient, facades: Facades | None = None, core: Core | None = None
+    ) -> None:
         self.client = client
         self.facades = facades
+        self.core = core
         self.nobody = Someone(client)
 
     async def registers(self, name: str) -> Someone:
@@ -174,7 +177,7 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
     tasks = [asyncio.ensure_future(run()) for run in work]
     try:
         async with TestClient(TestServer(facades.applications[0])) as client:
-            yield ApiServer(client, facades)
+            yield ApiServer(client, facades, core)
     finally:
         for task in tasks:
             task.cancel()
@@ -186,7 +189,7 @@ def _operation(response: Any, method: str) -> Any:
     parts = response.url.raw_path.split("/")
     fitting = [
         each
-        for each in OPERATIONS
+        for each in ALL_OPERATIONS
         if each.method == method
         and len(each.path.split("/")) == len(parts)
         and all(

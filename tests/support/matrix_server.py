@@ -19,6 +19,7 @@ from urllib.parse import quote
 from aiohttp.test_utils import TestClient
 
 from homeserver.config import Config
+from homeserver.core import Core
 from homeserver.facades import Facades
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN, Someone, api_server
@@ -118,9 +119,12 @@ class MatrixUser:
 class MatrixServer:
     """The server, and how people come to it."""
 
-    def __init__(self, client: TestClient, facades: Facades | None = None) -> None:
+    def __init__(
+        self, client: TestClient, facades: Facades | None = None, core: Core | None = None
+    ) -> None:
         self.client = client
         self.facades = facades
+        self.core = core
         self.nobody = MatrixUser(client)
 
     async def registers(self, name: str) -> MatrixUser:
@@ -140,7 +144,7 @@ async def matrix_server(
 ) -> AsyncIterator[MatrixServer]:
     """See the top of the module. config: rate limits are off by default, registration is open."""
     async with api_server(database, config=config) as server:
-        yield MatrixServer(server.client, server.facades)
+        yield MatrixServer(server.client, server.facades, server.core)
 
 
 def _query(query: dict[str, Any]) -> list[tuple[str, str]]:

@@ -121,6 +121,11 @@ class MediaServer:
     async def registers(self, name: str) -> MediaUser:
         return MediaUser(self.matrix.client, await self.matrix.registers(name))
 
+    async def counted(self) -> None:
+        """Returns when it is known what all events so far name."""
+        assert self.matrix.core is not None
+        await self.matrix.core.delivery.media_references.catch_up()
+
     def files(self) -> list[Path]:
         """Everything in the folder that is a file of somebody's."""
         return sorted(

@@ -54,6 +54,7 @@ class MessageEndpoints:
             body.content,
             reply_to=body.reply_to,
             thread=body.thread_id,
+            attachments=body.attachments,
             ref=body.ref,
         )
         return {"id": sent.message_uuid, "created_at": timestamp(sent.created_at_ms)}

@@ -19,7 +19,7 @@ _OFTEN_CALLED = (SEND_MESSAGE, LIST_MESSAGES)
 
 
 def add_routes(application: web.Application, services: NativeServices) -> None:
-    """Serve every operation of `schema.operations`.
+    """Serve every operation of `schema.operations.OPERATIONS`.
 
     Raises KeyError if one has no endpoint: what is documented must work.
     """
