@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from homeserver.storage.database import Connection
 from homeserver.storage.users import storable
 
-REMEMBERED = 200
+REMEMBERED = 1_000
 """Claimed keys of a device that are remembered."""
 
 
