@@ -163,6 +163,12 @@ class JsClient(Client):
     async def invitations(self) -> list[str]:
         return list(await self.asks("rooms", "invite"))
 
+    async def knocks(self) -> list[str]:
+        return list(await self.asks("rooms", "knock"))
+
+    async def state(self, room: str, event_type: str, state_key: str) -> Any:
+        return await self.asks("state", room, event_type, state_key)
+
     async def topic(self, room: str) -> str | None:
         return await self.asks("topic", room)
 

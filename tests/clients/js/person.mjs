@@ -261,6 +261,16 @@ export class Person {
         return results.map((each) => each.context.getEvent().getContent().body);
     }
 
+    async around(room, text) {
+        // As a link to a message opens: in a timeline of its own, which grows at both ends.
+        const set = new sdk.EventTimelineSet(this.#room(room), { timelineSupport: true });
+        const timeline = await this.client.getEventTimeline(set, this.#event(room, text).getId());
+        for (const backwards of [true, false]) {
+            await this.client.paginateEventTimeline(timeline, { backwards, limit: 1 });
+        }
+        return texts(timeline.getEvents());
+    }
+
     async goesBack(room) {
         await this.client.scrollback(this.#room(room));
     }
@@ -290,6 +300,46 @@ export class Person {
     async calls(method, ...given) {
         // A method of the library that only looks something up.
         return this.client[method](...given);
+    }
+
+    async isRefused(method, ...given) {
+        // The error code of a call that must fail.
+        const known = this.refusals.length;
+        try {
+            await this.client[method](...given);
+        } catch (error) {
+            this.refusals.length = known;
+            return error.errcode ?? String(error);
+        }
+        throw new Error(`${method} was not refused`);
+    }
+
+    async proves(password, method, ...given) {
+        // A call that asks who it is first; AUTH among the arguments stands for the answer.
+        const known = this.refusals.length;
+        const call = (auth) => this.client[method](...given.map((e) => (e === "AUTH" ? auth : e)));
+        try {
+            return await call(undefined);
+        } catch (error) {
+            this.refusals.length = known;
+            const { session, flows } = error.data;
+            if (!flows.some(({ stages }) => stages.join() === "m.login.password")) throw error;
+            const identifier = { type: "m.id.user", user: this.client.getUserId() };
+            return await call({ type: "m.login.password", identifier, password, session });
+        }
+    }
+
+    roomId(name) {
+        return this.#room(name).roomId;
+    }
+
+    eventId(room, text) {
+        return this.#event(room, text).getId();
+    }
+
+    state(room, type, key) {
+        const state = this.#room(room).getLiveTimeline().getState(sdk.Direction.Forward);
+        return state.getStateEvents(type, key)?.getContent();
     }
 
     // Inside
