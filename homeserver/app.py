@@ -98,7 +98,7 @@ async def _serve(config: Config) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(DataDirLock(data_dir=config.server.data_dir))
         # Before anything slow, so that a taken address is told at once.
-        sockets = [stack.enter_context(_bound(address)) for address in _addresses(config)]
+        sockets = [stack.enter_context(bound(address)) for address in _addresses(config)]
         postgres, dsn = await stack.enter_async_context(_database_server(config))
         await migrate(dsn)
         database = await stack.enter_async_context(_pool(config, dsn))
@@ -161,6 +161,8 @@ async def _build(
     bus.on_reconnect(core.streams.people.invalidate_all)
     bus.on_reconnect(facades.authenticator.forget_all)
     bus.on_reconnect(facades.live.connections.recheck_all)
+    if facades.media is not None:
+        bus.on_reconnect(facades.media.services.downloads.arrivals.forget_all)
     for work in (bus.run, accounts.upkeep.run, *core.background(), *facades.background()):
         background.start(work)
     return core, accounts, facades
@@ -286,7 +288,7 @@ def _addresses(config: Config) -> list[Address]:
     return [config.server.bind, *([] if metrics is None else [metrics])]
 
 
-def _bound(address: Address) -> socket.socket:
+def bound(address: Address) -> socket.socket:
     """A socket that has the address and does not listen yet. Raises OSError."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, name = found[0]

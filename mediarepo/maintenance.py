@@ -22,8 +22,8 @@ AT_ONCE = 200
 _SHOWN = 10
 _NO_HASH = b""
 
-Progress = Callable[[int, int], None]
-"""Told of files that are done, and their bytes."""
+Told = Callable[[int, int], None]
+"""Called with a number of files that are done, and their bytes."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Maintenance:
         async with self._database.connection() as db:
             return await media_expiry.count(db, selection)
 
-    async def purge(self, selection: Selection, progress: Progress) -> int:
+    async def purge(self, selection: Selection, progress: Told) -> int:
         """Removes media, then files that nothing is made of any more; returns how many media."""
 
         async def some(db: Connection) -> Sequence[Removed]:
@@ -112,7 +112,7 @@ class Maintenance:
         async with self._database.connection() as db:
             return await media_files.totals(db, store=store)
 
-    async def move(self, target: str, progress: Progress) -> int:
+    async def move(self, target: str, progress: Told) -> int:
         """Brings all files from elsewhere into a store; returns how many.
 
         A file is in both until its row says where it is.
@@ -138,7 +138,7 @@ class Maintenance:
         await self._files.remove_copy(file.sha256, file.store)
         return True
 
-    async def verify(self, *, contents: bool, progress: Progress) -> list[Finding]:
+    async def verify(self, *, contents: bool, progress: Told) -> list[Finding]:
         """Compares rows and stores, both ways. contents: also read every file.
 
         Raises StoreUnavailable.
@@ -227,7 +227,7 @@ def are_whole(findings: Iterable[Finding]) -> bool:
     return not any(each.broken for each in findings)
 
 
-def require_store(stores: dict[str, Store], name: str) -> None:
+def require_store(stores: Sequence[str], name: str) -> None:
     """Raises StoreUnavailable."""
     if name not in stores:
         raise StoreUnavailable(f"There is no store {name!r}: media.s3.bucket is missing.")

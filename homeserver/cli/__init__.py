@@ -4,14 +4,14 @@ options.py          options that commands share, and the settings they make
 opening.py          the database and keys, whether the server runs or not
 failures.py         errors as one sentence and an exit code
 output.py           what commands print
-serve.py users.py tokens.py config_commands.py admin.py    the commands
+serve.py users.py tokens.py config_commands.py admin.py media.py    the commands
 """
 
 import sys
 
 import typer
 
-from homeserver.cli import admin, config_commands, serve, tokens, users
+from homeserver.cli import admin, config_commands, media, serve, tokens, users
 from homeserver.cli.failures import EXIT_CODES_HELP, exit_code, sentence
 
 _FAILURES = (Exception, KeyboardInterrupt)
@@ -30,6 +30,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(admin.app, name="admin")
+app.add_typer(media.app, name="media")
 
 
 def main() -> None:

@@ -32,11 +32,13 @@ def load_settings(
     data_dir: Path | None = None,
     server_name: str | None = None,
     listen: str | None = None,
+    media_listen: str | None = None,
 ) -> Config:
     """The settings of the file, the environment and these options. Raises ConfigError."""
     overrides = {
         "server.data_dir": data_dir,
         "server.name": server_name,
         "server.bind_addr": listen,
+        "media.bind_addr": media_listen,
     }
     return config.load(path, os.environ, overrides)

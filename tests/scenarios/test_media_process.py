@@ -1,0 +1,242 @@
+"""The media repository beside the server, after crashes, and what operators do with it."""
+
+import asyncio
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Timer
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from tests.support.live_server import (
+    GENEROUS,
+    HANGING_S,
+    LiveServer,
+    _environment,
+    running,
+)
+
+ROOT = Path(__file__).parents[2]
+PAUSE_S = 0.05
+UPLOAD = "/_matrix/media/v3/upload"
+DOWNLOAD = "/_matrix/client/v1/media/download/"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[LiveServer]:
+    with running(tmp_path_factory.mktemp("media"), GENEROUS) as started:
+        yield started
+
+
+@contextmanager
+def media_process(server: LiveServer) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`foyer media` beside the server: its address, and the process."""
+    command = [sys.executable, "-m", "homeserver", "media", "--listen", "127.0.0.1:0"]
+    options = ["--config", str(server.config_path), "--data-dir", str(server.data_dir)]
+    with server.log_path.open("a") as log:
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=ROOT,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    guard = Timer(HANGING_S, process.kill)
+    guard.start()
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert ready.startswith("ready "), (ready, server.log[-4000:])
+        yield ready.removeprefix("ready ").strip(), process
+    finally:
+        guard.cancel()
+        process.kill()
+        process.wait(HANGING_S)
+        process.stdout.close()
+
+
+class Someone:
+    """Uploads and downloads at any address."""
+
+    def __init__(self, http: aiohttp.ClientSession, token: str) -> None:
+        self.http = http
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    async def uploads(self, url: str, data: bytes) -> str:
+        async with self.http.post(url + UPLOAD, data=data, headers=self.headers) as response:
+            answer = await response.json()
+            assert response.status == 200, answer
+            return str(answer["content_uri"]).removeprefix("mxc://")
+
+    async def downloads(self, url: str, place: str) -> tuple[int, bytes]:
+        async with self.http.get(url + DOWNLOAD + place, headers=self.headers) as response:
+            return response.status, await response.read()
+
+
+@contextmanager
+def half_an_upload(url: str, someone: Someone, size: int) -> Iterator[socket.socket]:
+    """Half of the bytes were sent, and taken."""
+    place = urlsplit(url)
+    head = f"POST {UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in someone.headers.items())
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.sendall(f"{head}\r\n".encode() + b"x" * (size // 2))
+        yield connection
+
+
+async def registers(http: aiohttp.ClientSession, server: LiveServer, name: str) -> Someone:
+    body = {"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}}
+    async with http.post(server.url + "/_matrix/client/v3/register", json=body) as response:
+        answer = await response.json()
+        assert response.status == 200, answer
+        return Someone(http, answer["access_token"])
+
+
+@pytest.fixture
+async def http():
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    while not happened():
+        await asyncio.sleep(PAUSE_S)
+
+
+def verified(server: LiveServer) -> dict:
+    done = server.foyer("media", "verify", "--contents", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+class TestItsOwnProcess:
+    async def test_it_knows_tokens_and_its_end_disturbs_nobody(self, server, http, request):
+        alice = await registers(http, server, "alice")
+        with media_process(server) as (url, process):
+            place = await alice.uploads(url, b"from the process")
+            assert await alice.downloads(url, place) == (200, b"from the process")
+            # The other one has it at once, too.
+            assert await alice.downloads(server.url, place) == (200, b"from the process")
+            nobody = Someone(http, "wrong")
+            assert (await nobody.downloads(url, place))[0] == 401
+            async with http.post(
+                server.url + "/_matrix/client/v3/logout", headers=alice.headers
+            ) as response:
+                assert response.status == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(HANGING_S) == 0
+        bob = await registers(http, server, "bob")
+        assert await bob.downloads(server.url, place) == (200, b"from the process")
+        assert server.problems() == []
+
+
+class TestKill:
+    async def test_an_upload_that_a_crash_cut_off_leaves_nothing(self, server, http):
+        carol = await registers(http, server, "carol")
+        place = await carol.uploads(server.url, b"kept")
+        spool = server.data_dir / "media" / "spool"
+        with half_an_upload(server.url, carol, 8_000_000):
+            await until(lambda: any(path.stat().st_size > 10**6 for path in spool.glob("*/in-*")))
+            server.restart(signal.SIGKILL)
+        assert await carol.downloads(server.url, place) == (200, b"kept")
+        assert verified(server)["ok"]
+        assert list(spool.glob("*/in-*")) == []
+
+    async def test_a_file_without_a_row_goes_at_the_next_start(self, server, http):
+        """As a crash between the store and the commit leaves it."""
+        data = b"never committed"
+        digits = hashlib.sha256(data).hexdigest()
+        server.stop(signal.SIGKILL)
+        left = server.data_dir / "media" / "spool" / "gone" / f"{digits}-1"
+        stored = server.data_dir / "media" / "files" / digits[:2] / digits
+        for path in (left, stored):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        server.start()
+        dave = await registers(http, server, "dave")
+        await dave.uploads(server.url, b"something else")
+        await until(lambda: not left.exists())
+        assert verified(server)["ok"]
+
+
+class TestOperators:
+    async def test_verify_tells_what_is_lost_and_what_is_unknown(self, server, http):
+        erin = await registers(http, server, "erin")
+        await erin.uploads(server.url, b"to be lost")
+        digits = hashlib.sha256(b"to be lost").hexdigest()
+        stored = server.data_dir / "media" / "files" / digits[:2] / digits
+        unknown = stored.with_name(digits[:2] + "0" * 62)
+        stored.rename(unknown)
+        done = server.foyer("media", "verify", "--json")
+        unknown.rename(stored)
+        assert done.returncode == 1
+        found = {each["name"]: each["first"] for each in json.loads(done.stdout)["checks"]}
+        assert [digits] in found.values()
+        assert [f"filesystem: {unknown.name}"] in found.values()
+        assert verified(server)["ok"]
+
+    async def test_quarantine_by_address_by_user_and_by_content(self, server, http):
+        frank = await registers(http, server, "frank")
+        places = [await frank.uploads(server.url, data) for data in (b"a1", b"a2", b"a3")]
+        assert (await frank.downloads(server.url, places[0]))[0] == 200
+
+        async def become(*expected: int) -> None:
+            """The server hears of it a moment later."""
+            while [(await frank.downloads(server.url, each))[0] for each in places] != [*expected]:
+                await asyncio.sleep(PAUSE_S)
+
+        one = ("--media", f"mxc://{places[0]}")
+        all_his = ("--user", "@frank:foyer.example")
+        content = ("--hash", hashlib.sha256(b"a3").hexdigest())
+        for option, expected in (
+            (one, (404, 200, 200)),
+            (all_his, (404, 404, 404)),
+            (content, (200, 200, 404)),
+        ):
+            assert server.foyer("media", "quarantine", *option).returncode == 0
+            await become(*expected)
+            if option is content:
+                again = await frank.uploads(server.url, b"a3")
+                assert (await frank.downloads(server.url, again))[0] == 404
+            assert server.foyer("media", "quarantine", "--lift", *option).returncode == 0
+            await become(200, 200, 200)
+
+    async def test_usage_and_purge(self, server, http):
+        grace = await registers(http, server, "grace")
+        places = [await grace.uploads(server.url, data) for data in (b"12345", b"123")]
+        usage = json.loads(server.foyer("media", "usage", "--json").stdout)
+        mine = [each for each in usage["usage"] if each["whose"] == "@grace:foyer.example"]
+        assert mine == [{"whose": "@grace:foyer.example", "media": 2, "bytes": 8}]
+        selection = ("--user", "@grace:foyer.example", "--json")
+        counted = server.foyer("media", "purge", "--dry-run", *selection)
+        assert json.loads(counted.stdout) == {"media": 2}
+        assert json.loads(server.foyer("media", "purge", *selection).stdout) == {"media": 2}
+        assert len(places) == 2
+        digits = hashlib.sha256(b"12345").hexdigest()
+        assert not (server.data_dir / "media" / "files" / digits[:2] / digits).exists()
+        assert verified(server)["ok"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ("purge",),
+            ("purge", "--before", "tomorrow"),
+            ("purge", "--user", "@nobody:foyer.example"),
+            ("quarantine", "--hash", "12"),
+            ("quarantine",),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_in_a_sentence(self, server, wrong):
+        done = server.foyer("media", *wrong)
+        assert done.returncode in {1, 2}
+        assert done.stderr.startswith("foyer: ")
+        assert "Traceback" not in done.stderr
