@@ -10,7 +10,6 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from yarl import URL
 
 from homeserver.config import RateLimitsConfig
 from homeserver.config.models import PreviewsConfig
@@ -22,6 +21,22 @@ from tests.support.site import Site
 
 PATH = "/_matrix/client/v1/media/preview_url"
 LOOPBACK = (ip_network("127.0.0.1/32"),)
+NO_PAGES = [
+    "",
+    "example.org",
+    "ftp://example.org/",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "http://",
+    "http:///path",
+    "http://user:secret@example.org/",
+    "http://user@example.org/",
+    "http://example.org:22/",
+    "http://example.org:99999/",
+    "http://[::1/",
+    "http://example.org/" + "a" * 3000,
+    "http://exa mple.org/\0",
+]
 
 
 @pytest.fixture
@@ -232,10 +247,7 @@ class TestWhoIsAsked:
             assert await is_refused(alice, site.url("/a"))
         assert site.asked == []
 
-    @pytest.mark.parametrize(
-        "target", ["http://10.0.0.1/", "http://169.254.169.254/latest/", "http://127.0.0.2/"]
-    )
-    async def test_not_where_a_redirect_leads(self, alice, site, monkeypatch, server, target):
+    async def test_not_where_a_redirect_leads(self, alice, site, monkeypatch, server):
         fetcher = server.media.pictures.fetcher
         monkeypatch.setattr(fetcher, "_ports", (*fetcher._ports, 80))
         tried = []
@@ -246,10 +258,12 @@ class TestWhoIsAsked:
             return connect(info)
 
         monkeypatch.setattr(fetcher, "_socket", noted)
-        site.redirect("/a", target)
-        assert await is_refused(alice, site.url("/a"))
-        assert tried == ["127.0.0.1", URL(target).host]
-        assert site.paths == ["/a"]
+        for host in ("10.0.0.1", "169.254.169.254", "127.0.0.2", "[::1]"):
+            tried.clear()
+            site.redirect(f"/{host}", f"http://{host}/latest/")
+            assert await is_refused(alice, site.url(f"/{host}"))
+            assert tried == ["127.0.0.1", host.strip("[]")]
+        assert len(site.asked) == 4
 
     async def test_not_where_the_picture_of_a_page_is(self, alice, site):
         async with Site() as inner:
@@ -293,28 +307,10 @@ class TestWhoIsAsked:
         assert await is_refused(alice, site.url("/a", host="site.test"))
         assert (verdicts, site.asked) == ([], [])
 
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "",
-            "example.org",
-            "ftp://example.org/",
-            "file:///etc/passwd",
-            "javascript:alert(1)",
-            "http://",
-            "http:///path",
-            "http://user:secret@example.org/",
-            "http://user@example.org/",
-            "http://example.org:22/",
-            "http://example.org:99999/",
-            "http://[::1/",
-            "http://example.org/" + "a" * 3000,
-            "http://exa mple.org/\0",
-        ],
-    )
-    async def test_what_is_no_address_of_a_page_is_told_so(self, alice, url):
-        got = await ask(alice, url)
-        assert (got.status, got.errcode) == (400, "M_INVALID_PARAM")
+    async def test_what_is_no_address_of_a_page_is_told_so(self, alice):
+        for url in NO_PAGES:
+            got = await ask(alice, url)
+            assert (url, got.status, got.errcode) == (url, 400, "M_INVALID_PARAM")
 
 
 class TestHostileSites:
@@ -353,14 +349,10 @@ class TestHostileSites:
         site.stream("/nothing", nothing, Content_Encoding="gzip")
         assert await is_refused(alice, site.url("/nothing"))
 
-    @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip"])
-    async def test_what_cannot_be_unpacked_is_refused(self, alice, site, encoding):
-        site.page("/a", b"<title>T</title>", Content_Encoding=encoding)
-        assert await is_refused(alice, site.url("/a"))
-
-    async def test_what_is_not_packed_as_it_says(self, alice, site):
-        site.page("/a", b"<title>T</title>", Content_Encoding="gzip")
-        assert await is_refused(alice, site.url("/a"))
+    async def test_what_cannot_be_unpacked_or_is_not_packed_as_it_says(self, alice, site):
+        for number, encoding in enumerate(["br", "zstd", "gzip, gzip", "gzip"]):
+            site.page(f"/{number}", b"<title>T</title>", Content_Encoding=encoding)
+            assert await is_refused(alice, site.url(f"/{number}"))
 
     async def test_who_does_not_answer_is_not_waited_for(self, database, tmp_path, site):
         previews = settings(site, timeout_seconds=0.2)
