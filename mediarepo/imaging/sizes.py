@@ -7,6 +7,7 @@ Source: C-S API v1.19 "Thumbnails".
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 from homeserver.errors import InvalidInput
@@ -61,6 +62,7 @@ def requested(width: int, height: int) -> Size:
     return Size(width, height)
 
 
+@lru_cache(maxsize=4096)
 def choose(wanted: Size, method: Method, *, animated: bool = False) -> Target:
     """The smallest size that is at least as large as what is wanted; else the largest there is.
 
