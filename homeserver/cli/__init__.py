@@ -5,12 +5,14 @@ opening.py          the database and keys, whether the server runs or not
 failures.py         errors as one sentence and an exit code
 output.py           what commands print
 serve.py users.py tokens.py config_commands.py admin.py media.py    the commands
+chat is a client, in e2e/client/chat/
 """
 
 import sys
 
 import typer
 
+from e2e.client.chat import command_line as chat
 from homeserver.cli import admin, config_commands, media, serve, tokens, users
 from homeserver.cli.failures import EXIT_CODES_HELP, exit_code, sentence
 
@@ -30,6 +32,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(admin.app, name="admin")
+app.add_typer(chat.app, name="chat")
 app.add_typer(media.app, name="media")
 
 

@@ -8,9 +8,6 @@ import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from typing import ClassVar
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.patch_stdout import patch_stdout
-
 from homeserver.errors import InvalidInput
 
 _MAX_LINE = 1 << 20
@@ -53,8 +50,9 @@ async def ask_secret(question: str, environment: Mapping[str, str], variable: st
     if environment.get(variable):
         return environment[variable]
     if sys.stdin.isatty():
-        prompt: PromptSession[str] = PromptSession()
-        answer = await prompt.prompt_async(f"{question}: ", is_password=True)
+        from e2e.client.chat import prompts  # noqa: PLC0415 - see there
+
+        answer = await prompts.ask(f"{question}: ", hidden=True)
     else:
         answer = await _first_line()
     if not answer:
@@ -67,8 +65,9 @@ async def ask_yes(question: str) -> bool:
     if not sys.stdin.isatty():
         answer = await _first_line()
     else:
-        prompt: PromptSession[str] = PromptSession()
-        answer = await prompt.prompt_async(f"{question} [y/N] ")
+        from e2e.client.chat import prompts  # noqa: PLC0415 - see there
+
+        answer = await prompts.ask(f"{question} [y/N] ")
     return answer.strip().lower() in ("y", "yes")
 
 
@@ -80,13 +79,10 @@ async def lines(prompt_text: str) -> AsyncIterator[str]:
         async for line in _PipedInput.shared():
             yield line
         return
-    prompt: PromptSession[str] = PromptSession()
-    with patch_stdout():
-        while True:
-            try:
-                yield await prompt.prompt_async(prompt_text)
-            except EOFError:
-                return
+    from e2e.client.chat import prompts  # noqa: PLC0415 - see there
+
+    async for line in prompts.lines(prompt_text):
+        yield line
 
 
 class _PipedInput:

@@ -1,4 +1,4 @@
-"""`foyer chat …`: a client with end-to-end encryption for the terminal (`e2e/client/chat/`)."""
+"""`foyer chat …`: the commands, their arguments and their help."""
 
 import asyncio
 import os

@@ -1,0 +1,180 @@
+"""`foyer chat`, as somebody in a shell uses it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from e2e.client.chat.terminal import harmless
+from tests.support.live_server import LiveServer
+from tests.support.olm_session import PASSWORD, registered, unique
+
+_ROOT = Path(__file__).parents[2]
+_PATIENCE_S = 60.0
+
+
+class Shell:
+    """One person's: a directory for their keys, pipes instead of a terminal."""
+
+    def __init__(self, home: Path, url: str, user_id: str) -> None:
+        self.home = home
+        self.url = url
+        self.user_id = user_id
+        self._running: list[subprocess.Popen[str]] = []
+
+    def runs(
+        self, *arguments: str, typing: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(*arguments),
+            cwd=_ROOT,
+            env=self._environment(env),
+            input=typing,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+
+    def says(self, *arguments: str, **options: str) -> str:
+        """What a command that succeeds prints."""
+        done = self.runs(*arguments, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            self._command(*arguments),
+            cwd=_ROOT,
+            env=self._environment(None),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._running.append(process)
+        return process
+
+    def closes(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.communicate()
+
+    def logs_in(self) -> None:
+        self.says("login", self.url, self.user_id, typing=f"{PASSWORD}\n")
+
+    def history(self, room_id: str) -> list[dict]:
+        lines = self.says("history", room_id).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "e2e.client.chat", *arguments]
+
+    def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("FOYER")}
+        return {**clean, "FOYER_CHAT_HOME": str(self.home), **(more or {})}
+
+
+class Office:
+    """A room of two people, each with an identity; and what Alice needs to come back."""
+
+    def __init__(self, alice: Shell, bob: Shell) -> None:
+        self.alice, self.bob = alice, bob
+        for shell in (alice, bob):
+            shell.logs_in()
+        self.recovery_key = alice.says("setup", typing=f"{PASSWORD}\n")
+        bob.says("setup", typing=f"{PASSWORD}\n")
+        self.room_id = alice.says("create", "office", "--invite", bob.user_id)
+        assert f"{self.room_id}\tinvitation" in bob.says("rooms")
+        assert bob.says("join", self.room_id) == self.room_id
+        bob.says("send", self.room_id, "hello")
+
+
+@pytest.fixture(scope="module")
+def office(server: LiveServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    home = tmp_path_factory.mktemp("office")
+    shells = [Shell(home / name, server.url, new_account(server.url, name)) for name in "ab"]
+    yield Office(*shells)
+    for shell in shells:
+        shell.closes()
+
+
+def new_account(url: str, name: str) -> str:
+    return asyncio.run(registered(url, unique(name))).user_id
+
+
+def test_messages_are_encrypted_and_trusted(office):
+    assert f"{office.room_id}\tencrypted\t2\toffice" in office.alice.says("rooms")
+    heard = office.alice.history("office")[-1]
+    assert (heard["content"]["body"], heard["encrypted"]) == ("hello", True)
+    assert (heard["warning"], heard["problem"]) == (None, None)
+
+
+def test_a_file_arrives_as_it_was(office, tmp_path):
+    sent, saved = tmp_path / "notes.txt", tmp_path / "saved.txt"
+    sent.write_bytes(os.urandom(200_000))
+    event_id = office.bob.says("file", office.room_id, str(sent))
+    office.alice.says("save", office.room_id, event_id, str(saved))
+    assert saved.read_bytes() == sent.read_bytes()
+    again = office.alice.runs("save", office.room_id, event_id, str(saved))
+    assert (again.returncode, "exists" in again.stderr) == (1, True)
+
+
+def test_each_line_of_a_pipe_is_a_message(office):
+    office.alice.says("open", "office", typing="one\ntwo\n")
+    texts = [one["content"].get("body") for one in office.bob.history("office")]
+    assert texts[-2:] == ["one", "two"]
+
+
+def test_a_new_device_recovers_what_was_said(office, tmp_path):
+    office.alice.says("rooms")
+    new = Shell(tmp_path / "new", office.alice.url, office.alice.user_id)
+    new.logs_in()
+    wrong = new.runs("recover", typing="EsTc LW2K\n")
+    assert wrong.returncode == 1
+    recovered = new.runs("recover", typing=f"{office.recovery_key}\n")
+    assert recovered.returncode == 0, recovered.stderr
+    assert "hello" in [one["content"].get("body") for one in new.history("office")]
+    trusts = [line.split("\t")[1] for line in new.says("devices").splitlines()[1:]]
+    assert trusts == ["verified", "verified"]
+
+
+def test_one_command_at_a_time_has_the_keys_and_an_interruption_ends_it_cleanly(office):
+    opened = office.bob.starts("open", "office")
+    assert "hello" in opened.stdout.readline()
+    refused = office.bob.runs("rooms")
+    assert (refused.returncode, "another process" in refused.stderr) == (1, True)
+    opened.send_signal(signal.SIGINT)
+    output, errors = opened.communicate(timeout=_PATIENCE_S)
+    assert opened.returncode == 130
+    assert "Traceback" not in output + errors
+
+
+def test_secrets_stay_where_they_are(server, tmp_path):
+    dora = Shell(tmp_path / "dora", server.url, new_account(server.url, "dora"))
+    wrong = dora.runs("login", dora.url, dora.user_id, typing="no such password\n")
+    assert wrong.returncode == 1
+    assert "no such password" not in wrong.stdout + wrong.stderr
+    assert not dora.home.exists()
+    dora.logs_in()
+    kept = dora.home / "credentials.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    token = json.loads(kept.read_text())["credentials"]["access_token"]
+    done = dora.runs("devices")
+    assert token not in done.stdout + done.stderr
+    again = dora.runs("login", dora.url, dora.user_id, typing=f"{PASSWORD}\n")
+    assert "already" in again.stderr
+    dora.says("logout")
+    assert list(dora.home.iterdir()) == []
+    assert "not logged in" in dora.runs("rooms").stderr
+
+
+def test_what_others_write_does_not_steer_the_terminal():
+    assert harmless("a\x1b[2Jb\x07\u202ec\nd") == "a[2Jbc d"
+    assert harmless("\U0001f468\u200d\U0001f469 é ü") == "\U0001f468\u200d\U0001f469 é ü"
