@@ -161,6 +161,16 @@ class Reader:
             return self.mark
         return max(self.mark, self.marks.get(thread, self.mark))
 
+    def forget_before(self, position: int) -> None:
+        """What the room does not count any more, this reader does not either: whether he answered
+        it is not known any more.
+        """
+        if self.differences is not None:
+            kept = {at: each for at, each in self.differences.items() if at > position}
+            self.differences = kept or None
+        self.hidden = self.hidden[bisect_right(self.hidden, position) :]
+        self.seen = -1
+
     def differs(self, difference: Difference) -> None:
         """Tells of an event that means something else to him than to everybody."""
         if self.differences is None:
@@ -262,7 +272,7 @@ class RoomCounters:
         self._tracks = {key: track for key, track in self._tracks.items() if not track.is_empty()}
         self._size = WINDOW
         for reader in self.readers.values():
-            reader.seen = -1
+            reader.forget_before(last)
 
     def _count(self, reader: Reader) -> None:
         for thread in self._to_count(reader):
