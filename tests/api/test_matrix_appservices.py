@@ -14,7 +14,7 @@ from homeserver.config import AppservicesConfig, ConfigError, RateLimitsConfig
 from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
 
 AS_TOKEN = "the token of the application service"
 HS_TOKEN = "the token of this server"
@@ -177,6 +177,48 @@ class TestIdentityAssertion:
     async def test_it_cannot_manage_the_account(self, service):
         refusal = await service.is_refused("POST", "v3/account/deactivate", {}, status=403)
         assert refusal == "M_FORBIDDEN"
+
+
+class TestTimestamps:
+    """ "Timestamp massaging"."""
+
+    @pytest.mark.parametrize(
+        "path", ["send/m.room.message/t", "state/m.room.topic/", "state/m.room.topic"]
+    )
+    async def test_an_event_happened_when_it_says(self, service, path):
+        room = await service.creates_room()
+        content = {"msgtype": "m.text", "body": "old", "topic": "old"}
+        sent = await service.put(f"v3/rooms/{q(room)}/{path}", content, ts=1_000)
+        event = await service.get(f"v3/rooms/{q(room)}/event/{q(sent['event_id'])}")
+        assert event["origin_server_ts"] == 1_000
+        # "The event will still be appended at the tip of the DAG".
+        page = await service.get(f"v3/rooms/{q(room)}/messages", dir="b", limit=1)
+        assert page["chunk"][0]["event_id"] == sent["event_id"]
+
+    @pytest.mark.parametrize("ts", [-1, 2**60, "yesterday", "1.5"])
+    async def test_no_time_that_cannot_be(self, service, ts):
+        room = await service.creates_room()
+        for path in ("send/m.room.message/t", "state/m.room.topic/"):
+            refusal = await service.is_refused(
+                "PUT", f"v3/rooms/{q(room)}/{path}", {}, status=400, ts=ts
+            )
+            assert refusal == "M_INVALID_PARAM"
+
+
+class TestExclusiveAliases:
+    ALIAS = "v3/directory/room/%23_irc_lunch:example.org"
+
+    async def test_are_for_their_service_alone(self, server, service):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        body = {"room_id": room}
+        assert await alice.is_refused("PUT", self.ALIAS, body, status=400) == "M_EXCLUSIVE"
+        wanted = {"room_alias_name": "_irc_lunch"}
+        refusal = await alice.is_refused("POST", "v3/createRoom", wanted, status=400)
+        assert refusal == "M_EXCLUSIVE"
+        own = await service.creates_room(room_alias_name="_irc_lunch")
+        assert (await alice.get(self.ALIAS))["room_id"] == own
+        assert await alice.is_refused("DELETE", self.ALIAS, status=403) == "M_FORBIDDEN"
 
 
 class TestRateLimits:
