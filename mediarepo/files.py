@@ -20,7 +20,7 @@ from homeserver.storage import media_files
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media_files import FileRecord
 from mediarepo.spool import Spool, Spooled
-from mediarepo.store import Store
+from mediarepo.store import Missing, Store
 from mediarepo.store.filesystem import FilesystemStore
 
 T = TypeVar("T")
@@ -95,7 +95,17 @@ class Files:
         self, file: FileRecord, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
         """The bytes from `start` up to, and without, `end`. Raises StoreUnavailable."""
-        async for chunk in self._stores[file.store].open(file.sha256, start=start, end=end):
+        chunks = self._stores[file.store].open(file.sha256, start=start, end=end)
+        try:
+            first = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except Missing:
+            now = await self._elsewhere(file)
+            chunks = self._stores[now.store].open(file.sha256, start=start, end=end)
+        else:
+            yield first
+        async for chunk in chunks:
             yield chunk
 
     def path(self, file: FileRecord) -> Path | None:
@@ -110,11 +120,21 @@ class Files:
         Raises StoreUnavailable.
         """
         path = self.path(file)
+        if path is not None and not path.exists():
+            path = self.path(await self._elsewhere(file))
         if path is not None:
             yield path
             return
         async with self.received(self.open(file), max_bytes=file.size) as spooled:
             yield spooled.path
+
+    async def _elsewhere(self, file: FileRecord) -> FileRecord:
+        """Where a file is now that was moved meanwhile. Raises Missing."""
+        async with self._database.connection() as db:
+            now = await media_files.get(db, file.sha256)
+        if now is None or now.store == file.store:
+            raise Missing("The file is not where it should be.")
+        return now
 
     async def discard(self, sha256: bytes) -> bool:
         """Removes a file that nothing is made of any more; whether there was one to remove."""

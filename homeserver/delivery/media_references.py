@@ -56,13 +56,18 @@ def media_references_follower(
 
 
 async def _follow(db: Connection, found: Sequence[Naming], now_ms: int) -> None:
-    naming = {each.event_nid: each for each in found if each.raw is not None}
+    """What was redacted at once was named all the same, and is given up in the second step."""
     redactions = [each.event_nid for each in found if each.is_redaction]
-    for stored in await _redacted(db, redactions) if redactions else ():
-        naming[stored.facts.event_nid] = _of_stored(stored, 0)
+    redacted = await _redacted(db, redactions) if redactions else []
+    await _put(db, [each for each in found if each.raw is not None], now_ms)
+    await _put(db, [_of_stored(stored, 0) for stored in redacted], now_ms)
+
+
+async def _put(db: Connection, naming: Sequence[Naming], now_ms: int) -> None:
     if naming:
-        references = [each for event in naming.values() for each in _references(event)]
-        await media_references.put(db, naming.keys(), references, now_ms)
+        references = [each for event in naming for each in _references(event)]
+        nids = [each.event_nid for each in naming]
+        await media_references.put(db, nids, references, now_ms)
 
 
 async def _redacted(db: Connection, redaction_nids: Iterable[int]) -> list[StoredEvent]:
