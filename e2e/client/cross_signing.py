@@ -21,6 +21,7 @@ from e2e.client.outbox import Outbox
 from e2e.client.primitives import KEY_BYTES, Entropy
 from e2e.client.records import THE_ONE, CrossSigning, Device, Identity
 from e2e.client.requests import UploadCrossSigning
+from e2e.client.shapes import members
 from e2e.client.signatures import public_half, signed_with, signing_key
 from e2e.client.trust import TrustBook
 from e2e.client.vault import Vault
@@ -214,7 +215,7 @@ def _signing_key(seed: str) -> SigningKey:
 
 def _with_signatures(obj: Mapping[str, Any], signed: Mapping[str, Any]) -> dict[str, Any]:
     """The signatures of both."""
-    signatures = dict(obj.get("signatures", {}))
+    signatures = dict(members(obj.get("signatures")))
     for user_id, by_key in signed["signatures"].items():
-        signatures[user_id] = {**signatures.get(user_id, {}), **by_key}
+        signatures[user_id] = {**members(signatures.get(user_id)), **by_key}
     return {**obj, "signatures": signatures}

@@ -8,6 +8,7 @@ from typing import Any
 
 from e2e.client.errors import BadKeys
 from e2e.client.records import Device, Identity
+from e2e.client.shapes import members, texts
 from e2e.client.signatures import ed25519, is_signed
 
 
@@ -27,7 +28,7 @@ def parse_device(user_id: str, device_id: str, signed: Any) -> Device:
         device_id=device_id,
         curve25519=curve25519,
         ed25519=own,
-        algorithms=tuple(str(name) for name in signed.get("algorithms", ())),
+        algorithms=tuple(texts(signed.get("algorithms"))),
         signed={name: value for name, value in signed.items() if name != "unsigned"},
         display_name=_display_name(signed),
     )
@@ -56,9 +57,9 @@ def public_key(key: Any, *, user_id: str, usage: str) -> str:
     """The one public key in a cross-signing key object. Raises BadKeys."""
     if not isinstance(key, dict) or key.get("user_id") != user_id:
         raise BadKeys(f"a cross-signing key of {user_id} names somebody else")
-    if usage not in key.get("usage", ()) or not isinstance(key.get("keys"), dict):
+    if usage not in texts(key.get("usage")):
         raise BadKeys(f"a cross-signing key of {user_id} is not for {usage}")
-    keys = list(key["keys"].items())
+    keys = list(members(key.get("keys")).items())
     if len(keys) != 1 or keys[0][0] != ed25519(str(keys[0][1])):
         raise BadKeys(f"a cross-signing key of {user_id} must have one key, under its own name")
     return str(keys[0][1])

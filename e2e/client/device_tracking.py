@@ -14,6 +14,7 @@ from e2e.client.errors import BadKeys
 from e2e.client.notices import DeviceAppeared, DeviceKeysRefused, IdentityChanged, Notice
 from e2e.client.records import Device, Identity, User
 from e2e.client.requests import QueryKeys
+from e2e.client.shapes import members
 from e2e.client.vault import Vault
 
 MAX_USERS_OF_A_QUERY = 250
@@ -96,7 +97,7 @@ class DeviceTracking:
     def queried(self, request: QueryKeys, answer: dict[str, Any]) -> list[Notice]:
         """Takes an answer of `/keys/query`. Users of servers that failed stay outdated."""
         notices: list[Notice] = []
-        failed = set(answer.get("failures", {}))
+        failed = members(answer.get("failures")).keys()
         for user_id, serial in request.serials.items():
             if user_id.partition(":")[2] in failed or self.user(user_id).serial != serial:
                 continue
@@ -144,7 +145,7 @@ class DeviceTracking:
         answer: dict[str, Any],
         notices: list[Notice],
     ) -> dict[str, Device]:
-        listed = _of(answer, "device_keys", user_id) or {}
+        listed = members(_of(answer, "device_keys", user_id))
         devices: dict[str, Device] = {}
         for device_id, signed in list(listed.items())[:MAX_DEVICES]:
             known = before.devices.get(device_id)
@@ -177,5 +178,4 @@ def _checked(
 
 
 def _of(answer: dict[str, Any], section: str, user_id: str) -> Any:
-    found = answer.get(section)
-    return found.get(user_id) if isinstance(found, dict) else None
+    return members(answer.get(section)).get(user_id)

@@ -39,6 +39,7 @@ from e2e.client.requests import (
     UploadKeys,
     UploadSignatures,
 )
+from e2e.client.shapes import members
 from e2e.client.signatures import is_signed
 from e2e.client.vault import Vault
 
@@ -178,7 +179,7 @@ class Machine:
 
     @answered.register
     def _(self, request: UploadKeys, answer: Mapping[str, Any], *, now_ms: int) -> list[Notice]:
-        counts = dict(answer.get("one_time_key_counts", {}))
+        counts = members(answer.get("one_time_key_counts"))
         self._parts.own.uploaded(request, counts, now_ms=now_ms)
         return []
 
@@ -249,12 +250,12 @@ class Machine:
             for group in self._parts.inbound.of_room(room_id)
         ]
 
-    def import_room_keys(self, sessions: Iterable[dict[str, Any]]) -> int:
+    def import_room_keys(self, sessions: Iterable[Any]) -> int:
         """Returns how many were new or better. Raises NotLoaded."""
         imported = 0
         for session in sessions:
             try:
-                group = from_export(session, source=Source.EXPORT)
+                group = from_export(members(session), source=Source.EXPORT)
             except BadKeys:
                 continue
             imported += self._parts.inbound.add(group)
