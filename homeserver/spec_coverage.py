@@ -66,7 +66,6 @@ _REASONS_OF_OPERATIONS: Mapping[str, str] = MappingProxyType(
 )
 _REASONS_OF_MODULES: Mapping[tuple[str, str], str] = MappingProxyType(
     {
-        ("client-server", "Media"): "there is no media repository yet",
         ("client-server", "End-to-end encryption"): "keys of devices are not kept yet",
         ("client-server", "Send-to-Device messaging"): "comes with end-to-end encryption",
     }
