@@ -1,6 +1,6 @@
 """How many one-time keys devices have to hand out, in memory: every sync tells its device."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
 from homeserver.storage import one_time_keys
@@ -22,7 +22,9 @@ class Stocks:
         self._bus = bus
         self._capacity = capacity
         self._known: OrderedDict[int, Stock] = OrderedDict()
-        self._changes = 0
+        self._loading: Counter[int] = Counter()
+        self._outdated: set[int] = set()
+        """Of those being loaded: what is read of them may not be kept."""
         bus.subscribe(TOPIC, self._changed)
 
     def peek(self, session_nid: int) -> Stock | None:
@@ -39,13 +41,17 @@ class Stocks:
         known = self.peek(session_nid)
         if known is not None:
             return known
-        changes = self._changes
-        async with self._database.connection() as db:
-            stock = await one_time_keys.stock(db, session_nid)
-        if changes == self._changes:
-            self._known[session_nid] = stock
-            if len(self._known) > self._capacity:
-                self._known.popitem(last=False)
+        self._loading[session_nid] += 1
+        try:
+            async with self._database.connection() as db:
+                stock = await one_time_keys.stock(db, session_nid)
+            if session_nid not in self._outdated:
+                self._keep(session_nid, stock)
+        finally:
+            self._loading[session_nid] -= 1
+            if not self._loading[session_nid]:
+                del self._loading[session_nid]
+                self._outdated.discard(session_nid)
         return stock
 
     def announce(self, session_nids: Iterable[int]) -> None:
@@ -56,13 +62,19 @@ class Stocks:
 
     def forget_all(self) -> None:
         """For when announcements may have been missed."""
-        self._changes += 1
+        self._outdated.update(self._loading)
         self._known.clear()
 
     def _changed(self, payload: str) -> None:
-        self._changes += 1
-        for session_nid in payload.split():
-            self._known.pop(int(session_nid), None)
+        for session_nid in map(int, payload.split()):
+            self._known.pop(session_nid, None)
+            if session_nid in self._loading:
+                self._outdated.add(session_nid)
+
+    def _keep(self, session_nid: int, stock: Stock) -> None:
+        self._known[session_nid] = stock
+        if len(self._known) > self._capacity:
+            self._known.popitem(last=False)
 
 
 def _batches(ordered: Sequence[str]) -> Iterable[Sequence[str]]:
