@@ -243,6 +243,7 @@ def _matrix_services(
         typing=core.actions.typing,
         presence=core.actions.presence,
         accounts=accounts,
+        encryption=core.encryption,
         interactive_auth=InteractiveAuth(
             login=accounts.login,
             registration=accounts.registration,
@@ -270,7 +271,6 @@ def _matrix_services(
     )
 
 
-        encryption=core.encryption,
 def _live(
     config: Config,
     core: Core,
