@@ -359,21 +359,37 @@ class TestMessages:
 
 
 class TestAttachments:
-    """Section 2, "Attachments": announced as not available yet, in docs/REST_API.md."""
+    """Section 2, "Attachments"."""
 
-    async def test_a_message_with_some_is_refused_and_not_half_sent(self, play: Play) -> None:
+    async def test_a_file_is_uploaded_sent_and_fetched(self, play: Play) -> None:
+        alice, bob = await play.cast("alice", "bob")
+        room = await alice.creates_group(bob)
+        path, headers = "/api/attachments", {"Authorization": f"Bearer {alice.token}"}
+        form = {**headers, "Content-Type": "multipart/form-data; boundary=b"}
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
+            b"Content-Type: text/plain\r\n\r\nhello\r\n--b--\r\n"
+        )
+        file = (await play.request("POST", path, body, headers=form)).json
+        assert file.keys() == {"id", "url", "filename", "size", "mime_type"}
+        assert (file["filename"], file["size"], file["mime_type"]) == ("a.txt", 5, "text/plain")
+        await alice.asks("message.send", room_id=room, content="Look", attachments=[file["id"]])
+        heard = await bob.hears("message.new")
+        assert heard["message"]["content"] == "Look"
+        assert heard["message"]["attachments"] == [file]
+        (shown,) = await bob.messages(room)
+        assert shown["attachments"] == [file]
+        fetched = await play.request("GET", file["url"], headers=headers)
+        assert fetched.raw == b"hello"
+
+    async def test_a_message_with_one_that_is_not_there_is_not_half_sent(self, play: Play) -> None:
         alice = await play.enters("alice")
         room = await alice.creates_group()
         body = {"content": "Look", "attachments": [str(uuid4())]}
         answer = await alice.post(f"/api/rooms/{room}/messages", body)
         assert answer.error == (400, "INVALID_INPUT")
-        assert answer.json["field"] == "attachments"
+        assert answer.json["field"] == "attachments.0"
         assert await alice.messages(room) == []
-
-    async def test_there_is_nowhere_to_upload(self, play: Play) -> None:
-        alice = await play.enters("alice")
-        answer = await alice.post("/api/attachments")
-        assert answer.error == (404, "NOT_FOUND")
 
 
 class TestPeople:
