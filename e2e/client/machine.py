@@ -138,6 +138,10 @@ class Machine:
         """What should be answered before a message to these users is encrypted."""
         return self._parts.sharing.claim(members, now_ms=now_ms)
 
+    def reaches_all(self, members: Collection[str]) -> bool:
+        """Whether every device of these users gets the keys of what is sent to them."""
+        return not self._parts.sharing.recipients(members).refused
+
     def encrypt(
         self,
         room_id: str,

@@ -11,7 +11,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -25,7 +25,13 @@ from e2e.client.key_sharing import Audience
 from e2e.client.machine import Machine
 from e2e.client.notices import Notice, RoomKeyArrived
 from e2e.client.olm_events import ENCRYPTED
-from e2e.client.requests import QueryKeys, Request, UploadCrossSigning
+from e2e.client.requests import (
+    QueryKeys,
+    Request,
+    SendRoomEvent,
+    SendToDevice,
+    UploadCrossSigning,
+)
 from e2e.client.rooms import ENCRYPTION_STATE, Room, Rooms, somebody_left, state_events
 from e2e.client.store.protocol import Store
 
@@ -203,7 +209,8 @@ class Session:
 
     async def perform(self, request: Request) -> list[Notice]:
         """One request and its answer. Raises MatrixError, Unreachable."""
-        answer = await self.server.perform(request)
+        sent = await self._sealed(request) if isinstance(request, SendRoomEvent) else request
+        answer = await self.server.perform(sent)
         return await self.keeper.run(
             lambda machine: machine.answered(request, answer, now_ms=self.now_ms())
         )
@@ -319,8 +326,29 @@ class Session:
                 room.room_id, members, event_type, content, now_ms=self.now_ms()
             )
         )
-        await self.flush()
+        await self._send_keys()
         return encrypted
+
+    async def _send_keys(self) -> None:
+        """What lies in the outbox for devices, before the message that they shall read."""
+        waiting = await self.keeper.run(lambda machine: machine.outgoing(now_ms=self.now_ms()))
+        for request in waiting:
+            if isinstance(request, SendToDevice):
+                await self.perform(request)
+
+    async def _sealed(self, request: SendRoomEvent) -> SendRoomEvent:
+        """A message of a verification, encrypted if everybody can read it then.
+        Source: "Key verification framework": encryption must not hinder the verification.
+        """
+        room = self.rooms.joined.get(request.room_id)
+        if room is None or not room.encrypted:
+            return request
+        members = room.readers()
+        await self._learn_devices(members)
+        if not await self.keeper.run(lambda machine: machine.reaches_all(members)):
+            return request
+        content = await self._encrypted(room, request.event_type, request.content)
+        return replace(request, event_type=ENCRYPTED, content=content)
 
 
 def _needs_user(request: Request) -> bool:
