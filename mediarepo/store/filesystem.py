@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from homeserver.errors import StoreUnavailable
-from mediarepo.store.store import CHUNK_BYTES, Held, Missing, hash_of_key, key_of
+from mediarepo.store.store import CHUNK_BYTES, SMALL_BYTES, Held, Missing, hash_of_key, key_of
 
 NAME = "filesystem"
 _LISTED_AT_ONCE = 1_000
@@ -42,9 +42,11 @@ class FilesystemStore:
         self, sha256: bytes, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
         descriptor = await self.run(_open, self.path(sha256))
+        is_small = end is not None and end - start <= SMALL_BYTES
+        at_once = SMALL_BYTES if is_small else CHUNK_BYTES
         try:
             while end is None or start < end:
-                size = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - start)
+                size = at_once if end is None else min(at_once, end - start)
                 chunk = await self.run(os.pread, descriptor, size, start)
                 if not chunk:
                     return

@@ -35,8 +35,8 @@ class MessageSend(Frame, ExactRequest):
     type: Literal["message.send"]
     room_id: RoomUUID
     attachments: Attachments = ()
-    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one has \
-the content and is what the answer is about."""
+    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one \
+has the content and is what the answer is about."""
     content: OptionalMessageText
     """May be empty if there are attachments."""
     reply_to: MessageUUID | None = None

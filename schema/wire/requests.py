@@ -158,8 +158,8 @@ class NewMessage(ExactRequest):
     """Write a message."""
 
     attachments: Attachments = ()
-    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one has \
-the content."""
+    """Files to show, by the `id` that the upload answered. Each becomes a message; the last one \
+has the content."""
     content: OptionalMessageText
     """May be empty if there are attachments."""
     reply_to: MessageUUID | None = None
