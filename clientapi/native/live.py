@@ -214,7 +214,7 @@ def _build_ground(needs: Needs) -> _Ground:
         progress=progress,
         waiting=lambda: hub.waiting,
     )
-    needs.views.on_recount(unreads.recounted)
+    needs.views.on_recount(unreads.recounted, unreads.is_heard)
     return _Ground(
         audience=audience,
         progress=progress,

@@ -76,6 +76,10 @@ class Unreads:
         if self._counting is not None:
             self._counting.cancel()
 
+    def is_heard(self, reader_nid: int) -> bool:
+        """Whether a reader is connected."""
+        return self._audience.user(reader_nid) is not None
+
     def recounted(self, reader_nid: int, committed: Committed) -> None:
         """An event changed somebody's count, and not by being a message of another."""
         due = Due(committed.room.uuid, upto=committed.position)

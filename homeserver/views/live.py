@@ -28,7 +28,7 @@ from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.streams.tail import EVENTS, Committed, complete
 from homeserver.views.messages import Messages, MessageView
-from homeserver.views.notification_counts import NotificationCounts, Recounted
+from homeserver.views.notification_counts import Listens, NotificationCounts, Recounted
 from homeserver.views.room_settings import SETTING_TYPES, RoomDetails, details
 from homeserver.views.rooms import LISTED_MEMBERS
 from homeserver.views.users import UserView
@@ -130,9 +130,9 @@ class Live:
         """
         return self._counts.peek_read(user_nid, room_nid)
 
-    def on_recount(self, listener: Recounted) -> None:
+    def on_recount(self, listener: Recounted, listens: Listens) -> None:
         """See `NotificationCounts.subscribe`."""
-        self._counts.subscribe(listener)
+        self._counts.subscribe(listener, listens)
 
     async def message(self, message_uuid: UUID) -> MessageView | None:
         """For nobody in particular. None: there is no such message."""

@@ -45,6 +45,8 @@ _TIMEOUT_S = 10.0
 Recounted = Callable[[int, Committed], None]
 """Takes a reader, and the event by which his count changed otherwise than by a message of others.
 """
+Listens = Callable[[int], bool]
+"""Whether a user wants to know."""
 _PAUSE_S = 0.02
 
 
@@ -73,7 +75,7 @@ class NotificationCounts:
         self._rooms: OrderedDict[int, RoomCounters] = OrderedDict()
         self._rooms_of: dict[int, set[int]] = {}
         self._readers = 0
-        self._listeners: list[Recounted] = []
+        self._listeners: list[tuple[Recounted, Listens]] = []
         judgements.subscribe(self._judged)
         receipts.subscribe(self._read)
         account_data.subscribe(self._rules_changed)
@@ -94,9 +96,11 @@ class NotificationCounts:
             return None
         return reader.mark_in(MAIN) if reader.has_receipt else (reader.marks or {}).get(MAIN)
 
-    def subscribe(self, listener: Recounted) -> None:
-        """Called where somebody's count is not what he would count himself; must not block."""
-        self._listeners.append(listener)
+    def subscribe(self, listener: Recounted, listens: Listens) -> None:
+        """Called where the count of somebody who listens is not what he would count himself; must
+        not block.
+        """
+        self._listeners.append((listener, listens))
 
     async def of_rooms(self, user_nid: int, room_nids: Collection[int]) -> dict[int, RoomCounts]:
         """By room; rooms that the user is not in are left out."""
@@ -267,6 +271,7 @@ class NotificationCounts:
         concerned = [
             (reader, counters.counts(reader).unread_count)
             for reader in _recounted(counters, committed, judgement)
+            if any(listens(reader.user_nid) for _, listens in self._listeners)
         ]
         _apply(counters, committed, judgement)
         for reader, before in concerned:
@@ -284,8 +289,9 @@ class NotificationCounts:
                 self._forget(reader.user_nid, room_nid)
 
     def _tell(self, user_nid: int, committed: Committed) -> None:
-        for listener in self._listeners:
-            listener(user_nid, committed)
+        for listener, listens in self._listeners:
+            if listens(user_nid):
+                listener(user_nid, committed)
 
     def _read(self, batch: Sequence[ReadRow]) -> None:
         for row in batch:

@@ -608,7 +608,7 @@ class _Views:
     def peek_read(self, user_nid, room_nid) -> int | None:
         return None
 
-    def on_recount(self, listener) -> None:
+    def on_recount(self, listener, listens) -> None:
         """Nobody's count is changed by messages of his own or deletions."""
 
     async def message(self, message_uuid: UUID) -> MessageView | None:
