@@ -24,7 +24,7 @@ from homeserver.storage.cross_signing_keys import CrossSigningKeyRow, ShownSigna
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.device_keys import DeviceKeysRow
 from homeserver.storage.device_lists import DEVICE_LISTS
-from homeserver.storage.one_time_keys import KeyRow, Stock
+from homeserver.storage.one_time_keys import KeyRow
 from homeserver.streams.bus import Bus
 
 MAX_ONE_TIME_KEYS = 1_000
@@ -74,10 +74,6 @@ class DeviceKeys:
         self._stocks.announce([session_nid])
         if position is not None:
             self._bus.announce(DEVICE_LISTS, str(position))
-
-    async def stock(self, by: Requester) -> Stock:
-        """What the device that asks has to hand out. Raises Unavailable."""
-        return await self._stocks.of(by.session_nid)
 
     async def query(self, by: Requester, wanted: Mapping[str, Sequence[str]]) -> Json:
         """wanted: device IDs by user, none for all. A number of queries that does not depend on

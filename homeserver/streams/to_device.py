@@ -5,7 +5,7 @@ from homeserver.storage.database import Connection, Database
 from homeserver.storage.to_device import TO_DEVICE, ToDeviceRow
 from homeserver.streams.ring import READ_LIMIT, Stretch, Tail
 
-RING_SIZE = 2_000
+RING_SIZE = 1_000
 """Messages may have 64 KiB each, though hardly any has more than two."""
 
 ToDeviceTail = Tail[ToDeviceRow]
