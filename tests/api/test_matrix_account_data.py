@@ -1,20 +1,11 @@
 """Account data. Source: C-S API v1.19 "Client Config"; account-data.yaml."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from homeserver.actions import account_data
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
+from tests.support.matrix_server import q
 
 KIND = "org.example.settings"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 @pytest.fixture

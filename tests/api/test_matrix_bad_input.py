@@ -51,12 +51,6 @@ class Room:
 
 
 @pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
 async def room(server: MatrixServer, database: Database) -> Room:
     alice = await server.registers("alice")
     return Room(alice, await alice.creates_room(name="Team"), database)

@@ -1,20 +1,11 @@
 """One's devices: device_management.yaml."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixServer, MatrixUser
 
 PASSWORD = "correct horse"
 OWN = {"type": "m.login.password", "password": PASSWORD}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 async def device(server: MatrixServer, device_id: str) -> MatrixUser:

@@ -1,20 +1,11 @@
 """Names of rooms and the published directory over the Matrix API (directory.yaml,
 list_public_rooms.yaml, appservice_room_directory.yaml)."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 from tests.support.queries import counted
 from tests.support.stored_events import rows, state
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def alias_path(alias: str) -> str:

@@ -4,22 +4,14 @@ and what is issued to them: OpenID tokens, TURN credentials.
 
 import hmac
 from base64 import b64encode
-from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
 
 from homeserver.config import PolicyServerConfig, ServerConfig, SupportConfig, TurnConfig
-from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
 from tests.support.matrix_server import MatrixServer, matrix_server, q
 from tests.support.matrix_spec import check_answer
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 async def well_known(server: MatrixServer, name: str) -> tuple[int, dict]:

@@ -1,19 +1,10 @@
 """Errors that the specification documents for single operations, and that no other test shows."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
+from tests.support.matrix_server import q
 
 NO_EVENT = q("$nothing")
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 class TestRelations:

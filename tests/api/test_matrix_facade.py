@@ -1,18 +1,5 @@
 """What holds for every endpoint of the Matrix API."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
 
 class TestUnknownEndpoints:
     """C-S API v1.19 "M_UNRECOGNIZED"."""

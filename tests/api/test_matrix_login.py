@@ -19,12 +19,6 @@ PASSWORD = "correct horse"
 
 
 @pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
 async def token_server(database: Database) -> AsyncIterator[MatrixServer]:
     auth = OPEN.auth.model_copy(update={"login_tokens": True})
     config = OPEN.model_copy(update={"auth": auth})

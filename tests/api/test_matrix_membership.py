@@ -3,23 +3,16 @@ inviting.yaml, leaving.yaml, kicking.yaml, banning.yaml, list_joined_rooms.yaml,
 third_party_membership.yaml)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 from tests.support.queries import counted
 from tests.support.stored_events import history, memberships, rows, state
 
 NOWHERE = "!nowhere:example.org"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def path(room: str, what: str) -> str:

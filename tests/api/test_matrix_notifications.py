@@ -1,32 +1,15 @@
 """notifications.yaml, and the counts of /sync."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 from tests.support.queries import counted
 
 PATH = "v3/notifications"
 TEXT = "m.room.message"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 @pytest.fixture

@@ -1,22 +1,14 @@
 """One's own account: whoami, password_management, account_deactivation, administrative_contact."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from homeserver.storage.database import Database
 from tests.support.api_server import ApiServer
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixServer, MatrixUser
 
 PASSWORD = "correct horse"
 OWN = {"type": "m.login.password", "password": PASSWORD}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def password_login(password: str = PASSWORD) -> dict:

@@ -1,19 +1,10 @@
 """Presence. Source: C-S API v1.19 "Presence"; presence.yaml."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from homeserver.config import PresenceConfig
-from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
-from tests.support.matrix_server import MatrixServer, matrix_server, q
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
+from tests.support.matrix_server import matrix_server, q
 
 
 @pytest.fixture

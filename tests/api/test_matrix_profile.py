@@ -1,18 +1,9 @@
 """Profiles over the Matrix API (profile.yaml; C-S API v1.19 "Profiles")."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, matrix_server, q
 from tests.support.stored_events import history, rows, state
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def path(person: MatrixUser, key: str = "") -> str:

@@ -1,25 +1,11 @@
 """pushrules.yaml."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 
 GLOBAL = "v3/pushrules/global"
 PING = {"actions": ["notify"], "pattern": "ping"}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
 
 
 async def own(user: MatrixUser, kind: str) -> list[str]:

@@ -1,12 +1,10 @@
 """pusher.yaml."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixUser
 
 PHONE: dict[str, Any] = {
     "kind": "http",
@@ -23,17 +21,6 @@ PHONE: dict[str, Any] = {
     },
 }
 REMOVED = {"kind": None, "app_id": "org.example.phone", "pushkey": "key"}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
 
 
 async def pushers(user: MatrixUser) -> list[dict[str, Any]]:

@@ -1,31 +1,12 @@
 """Reading rooms: one event, state, members, pages, what stands around an event, and times."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from homeserver.storage import room_state_at
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 
 NOBODYS_ROOM = "!nowhere:example.org"
 MESSAGE = "m.room.message"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 async def room_of(

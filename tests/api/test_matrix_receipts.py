@@ -3,18 +3,10 @@
 Source: C-S API v1.19 "Receipts", "Fully read markers"; receipts.yaml, read_markers.yaml.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
+from tests.support.matrix_server import MatrixUser, q
 
 
 @pytest.fixture

@@ -19,12 +19,6 @@ def with_auth(**settings: object):
 
 
 @pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
 async def token_server(database: Database) -> AsyncIterator[MatrixServer]:
     async with matrix_server(database, config=with_auth(registration="token")) as running:
         yield running

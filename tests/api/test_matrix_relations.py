@@ -1,29 +1,10 @@
 """What relates to events: relations, threads, and what hangs on events."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 
 MESSAGE = "m.room.message"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 @pytest.fixture

@@ -1,21 +1,14 @@
 """Reports over the Matrix API (report_content.yaml)."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
+from tests.support.matrix_server import q
 from tests.support.stored_events import rows
 
 REASON = {"reason": "this makes me sad"}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 async def reports(database: Database) -> list[dict[str, Any]]:

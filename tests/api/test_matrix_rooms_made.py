@@ -1,7 +1,6 @@
 """Making rooms over the Matrix API (create_room.yaml)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,16 +8,10 @@ import pytest
 from homeserver.events.room_version import ROOM_VERSIONS
 from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, matrix_server, q
 from tests.support.stored_events import event_count, history, memberships, rows, state
 
 PATH = "v3/createRoom"
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 async def is_refused(

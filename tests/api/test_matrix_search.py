@@ -1,33 +1,15 @@
 """Finding events and people."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from homeserver.config import SearchConfig
-from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, matrix_server, q
 
 _TRIES = 200
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 async def search(user: MatrixUser, term: str, *, batch: str | None = None, **more: Any) -> Any:

@@ -1,23 +1,15 @@
 """Sending events and redacting them over the Matrix API (room_send.yaml, redaction.yaml)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from homeserver.config import RateLimitsConfig
-from homeserver.storage.database import Database
 from tests.support.api_server import OPEN
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, matrix_server, q
 from tests.support.stored_events import event_count, rows, stored
 
 TEXT = {"msgtype": "m.text", "body": "hello"}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def send_path(room: str, event_type: str = "m.room.message", txn_id: str = "1") -> str:

@@ -1,18 +1,9 @@
 """Setting state over the Matrix API (room_state.yaml)."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
+from tests.support.matrix_server import q
 from tests.support.stored_events import event_count, history, memberships, state
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 def state_path(room: str, event_type: str, *state_key: str) -> str:

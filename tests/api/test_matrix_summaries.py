@@ -1,29 +1,11 @@
 """Rooms as somebody sees them who may join them: summaries, and the rooms of spaces."""
 
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
+from tests.support.matrix_server import MatrixUser, q
 
 
 def state(event_type: str, **content: Any) -> dict[str, Any]:

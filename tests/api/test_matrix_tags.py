@@ -1,19 +1,11 @@
 """Tags on rooms. Source: C-S API v1.19 "Room Tagging"; tags.yaml."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from homeserver.actions import tags
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
+from tests.support.matrix_server import q
 
 
 @pytest.fixture

@@ -1,18 +1,10 @@
 """Typing notifications. Source: C-S API v1.19 "Typing Notifications"; typing.yaml."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, matrix_server, q
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
+from tests.support.matrix_server import q
 
 
 @pytest.fixture

@@ -1,18 +1,9 @@
 """Upgrades of rooms over the Matrix API (room_upgrades.yaml; C-S API v1.19 "Room Upgrades")."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, q
 from tests.support.stored_events import memberships, state
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
 
 
 async def upgraded(person: MatrixUser, room: str, version: str, **more: object) -> str:
