@@ -145,6 +145,23 @@ def test_a_new_device_recovers_what_was_said(office, tmp_path):
     assert trusts == ["verified", "verified"]
 
 
+def test_two_people_verify_each_other(office):
+    """Both ask at once, and both say yes."""
+    people = [(office.alice, office.bob), (office.bob, office.alice)]
+    running = [one.starts("verify", other.user_id) for one, other in people]
+    for process in running:
+        process.stdin.write("y\n")
+        process.stdin.flush()
+    shown = []
+    for process in running:
+        output, errors = process.communicate(timeout=_PATIENCE_S)
+        assert process.returncode == 0, errors
+        shown.append(output.splitlines()[:2])
+    assert shown[0] == shown[1]
+    for one, other in people:
+        assert "\tverified\t" in one.says("devices", other.user_id)
+
+
 def test_one_command_at_a_time_has_the_keys_and_an_interruption_ends_it_cleanly(office):
     opened = office.bob.starts("open", "office")
     assert "hello" in opened.stdout.readline()

@@ -19,7 +19,8 @@ async def verify(session: Session, user_id: str) -> None:
     Raises NotVerified, VerificationImpossible.
     """
     await session.step(lambda machine: machine.track([user_id]))
-    flow = await _waiting(session, user_id) or await _asked(session, user_id)
+    theirs = await _waiting(session, user_id)
+    flow = await _asked(session, user_id) if theirs is None else await _accepted(session, theirs)
     terminal.remark(f"Waiting for {user_id} …")
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -34,8 +35,24 @@ async def _waiting(session: Session, user_id: str) -> Flow | None:
     flows = await session.keeper.run(lambda machine: machine.verification.open_flows())
     for flow in flows:
         if flow.other_user == user_id and flow.state is State.REQUESTED and not flow.we_asked:
-            return await session.step(lambda machine, f=flow: machine.verification.accept(f))  # type: ignore[misc]
+            return flow
     return None
+
+
+async def _accepted(session: Session, flow: Flow) -> Flow:
+    return await session.step(lambda machine: machine.verification.accept(flow))
+
+
+async def _of_two(session: Session, flow: Flow) -> Flow:
+    """If both sides asked at once, the request of the smaller ID counts, as for two starts."""
+    theirs = await _waiting(session, flow.other_user)
+    if flow.state is not State.REQUESTED or not flow.we_asked or theirs is None:
+        return flow
+    own = await session.keeper.run(lambda machine: machine.device)
+    if (own.user_id, own.device_id) < (theirs.other_user, str(theirs.other_device)):
+        return flow
+    await session.step(lambda machine: machine.verification.cancel(flow))
+    return await _accepted(session, theirs)
 
 
 async def _asked(session: Session, user_id: str) -> Flow:
@@ -52,6 +69,7 @@ async def _through(session: Session, flow: Flow) -> None:
             seen = flow.state
             await _act(session, flow)
         await session.sync(2_000)
+        flow = await _of_two(session, flow)
         flow = await session.keeper.run(
             lambda machine, f=flow: machine.verification.get(f.other_user, f.flow_id)  # type: ignore[misc]
         )
