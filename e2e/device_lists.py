@@ -45,18 +45,23 @@ class Moves:
     departed: frozenset[int] = frozenset()
 
 
-def moves(crossings: Iterable[Crossing], reader: UserID) -> Moves:
-    """Pure."""
+def moves(crossings: Iterable[Crossing], reader: UserID, joined: Collection[int]) -> Moves:
+    """Pure. joined: rooms that the reader is in now. What happened in others counts only if he was
+    in them before.
+    """
     rows = [each for each in crossings if each.was_in != each.is_in]
     own = {each.room_nid: each.is_in for each in rows if each.user_id == reader}
+    entered = frozenset(nid for nid, is_in in own.items() if is_in)
+    departed = frozenset(own) - entered
+    stayed = frozenset(joined) - entered
     others = [each for each in rows if each.user_id != reader]
     return Moves(
-        came=frozenset(each.user_id for each in others if each.is_in and each.room_nid not in own),
+        came=frozenset(each.user_id for each in others if each.is_in and each.room_nid in stayed),
         gone=frozenset(
-            each.user_id for each in others if each.was_in and own.get(each.room_nid) is not True
+            each.user_id for each in others if each.was_in and each.room_nid in stayed | departed
         ),
-        entered=frozenset(nid for nid, is_in in own.items() if is_in),
-        departed=frozenset(nid for nid, is_in in own.items() if not is_in),
+        entered=entered,
+        departed=departed,
     )
 
 
@@ -81,7 +86,8 @@ async def changes_since(
     }
     if not versions:
         return DeviceListChanges(changed)
-    found = moves(await device_lists.crossings(db, versions), by.user_id)
+    joined = [nid for nid, room in own.items() if room.membership == "join"]
+    found = moves(await device_lists.crossings(db, versions), by.user_id, joined)
     came, gone = found.came, found.gone
     if found.entered:
         came |= await device_lists.newly_shared(db, by.user_nid, [*found.entered])

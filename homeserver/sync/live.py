@@ -364,7 +364,7 @@ class LiveAnswers:
         crossings = _crossings(news)
         if not (crossings or news.devices):
             return NO_CHANGES
-        found = moves(crossings, reading.by.user_id)
+        found = moves(crossings, reading.by.user_id, reading.roster.rooms)
         left: frozenset[UserID] = frozenset()
         if found.gone:
             left = await self._sources.device_lists.no_longer_shared(reading.by, found.gone)

@@ -175,6 +175,16 @@ class TestDeviceLists:
         await moves(server, alice, room, "join")
         assert await self.hears(client, server, is_live) == ({bob.user_id}, set())
 
+    async def test_a_visit_between_two_syncs_is_no_news(self, server, on, is_live):
+        alice, bob, carl = await server.people("alice", "bob", "carl")
+        room = await server.channel(bob)
+        client = await following(on, alice, is_live=is_live)
+        await moves(server, alice, room, "join")
+        await moves(server, alice, room, "leave")
+        await moves(server, carl, room, "join")
+        await changes_devices(server, alice)
+        assert await self.hears(client, server, is_live) == ({alice.user_id}, set())
+
     async def test_who_leaves_a_room_is_told_of_those_whom_he_left(self, server, on, is_live):
         alice, bob, carl = await server.people("alice", "bob", "carl")
         await server.group(alice, carl)
