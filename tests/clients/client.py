@@ -13,9 +13,11 @@ them in what it has itself, so that nothing is compared but what is on the scree
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from tests.clients.seen import NotSeenYet
 from tests.support.devices import PATIENCE_S
 
 PASSWORD = "correct horse battery staple"
@@ -57,9 +59,10 @@ class Client(ABC):
                 while True:
                     assert not self.complaints, self.complaints
                     bell = self._bell
-                    seen = await getattr(self, look)(*arguments)
-                    if suffices(seen):
-                        return
+                    with suppress(NotSeenYet):
+                        seen = await getattr(self, look)(*arguments)
+                        if suffices(seen):
+                            return
                     await bell.wait()
         except TimeoutError:
             raise AssertionError(f"{self.name}: {look}{arguments} is {seen}") from None

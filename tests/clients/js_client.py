@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.client import PASSWORD, Client
+from tests.clients.seen import NotSeenYet
 
 _DRIVER = Path(__file__).parent / "js" / "driver.mjs"
 _LONGEST_LINE = 16 * 2**20
@@ -66,7 +67,8 @@ class Node:
     def _is_answered(self, message: dict[str, Any]) -> None:
         answer = self._asked.pop(message["id"])
         if "error" in message:
-            answer.set_exception(AssertionError(message["error"]))
+            failure = NotSeenYet if message["unseen"] else AssertionError
+            answer.set_exception(failure(message["error"]))
         else:
             answer.set_result(message["is"])
 

@@ -13,6 +13,7 @@ from mautrix.types import Event, EventType, Membership, PresenceState, RoomCreat
 from tests.clients.client import PASSWORD, Client
 from tests.clients.screen import Screen
 from tests.clients.screen_client import ScreenClient
+from tests.clients.seen import the
 
 _WAIT_MS = 30_000
 
@@ -87,7 +88,7 @@ class MautrixClient(ScreenClient):
         await self.mautrix.invite_user(self.room(room), person.user_id)
 
     async def accepts(self, room: str) -> None:
-        room_id = next(key for key, name in self.invited.items() if name == room)
+        room_id = the(key for key, name in self.invited.items() if name == room)
         await self.mautrix.join_room(room_id)
         await self.has(room)
 
@@ -172,4 +173,4 @@ class MautrixClient(ScreenClient):
 
 
 def _name(state: list[Any]) -> str:
-    return next(each.content.name for each in state if each.type is EventType.ROOM_NAME)
+    return the(each.content.name for each in state if each.type is EventType.ROOM_NAME)

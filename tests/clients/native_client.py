@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.clients.client import PASSWORD, Client
+from tests.clients.seen import the
 from tests.support.devices import PATIENCE_S
 from tests.support.promises import Frame, check_frame
 
@@ -27,7 +28,7 @@ class _Room:
         """Names of those who write, by ID."""
 
     def find(self, text: str) -> Frame:
-        return next(each for each in self.messages.values() if each["content"] == text)
+        return the(each for each in self.messages.values() if each["content"] == text)
 
     def has_read(self, user: str, text: str) -> bool:
         order = list(self.messages)
@@ -111,7 +112,7 @@ class NativeClient(Client):
         await self.asks("POST", f"/rooms/{self._id(room)}/invites", {"user_id": user})
 
     async def accepts(self, room: str) -> None:
-        room_id = next(key for key, each in self._invitations.items() if each["name"] == room)
+        room_id = the(key for key, each in self._invitations.items() if each["name"] == room)
         await self.asks("POST", f"/rooms/{room_id}/join")
         await self.has(room)
 
@@ -208,7 +209,7 @@ class NativeClient(Client):
 
     async def unread(self, room: str) -> int:
         found = await self.asks("GET", "/rooms")
-        return int(next(each["unread_count"] for each in found if each["name"] == room))
+        return int(the(each["unread_count"] for each in found if each["name"] == room))
 
     async def presence(self, person: str) -> str | None:
         user = await self._user(person)
@@ -218,7 +219,7 @@ class NativeClient(Client):
     # Inside
 
     def _room(self, name: str) -> _Room:
-        return next(each for each in self._rooms.values() if each.outline["name"] == name)
+        return the(each for each in self._rooms.values() if each.outline["name"] == name)
 
     def _id(self, room: str) -> str:
         return str(self._room(room).outline["id"])
@@ -229,7 +230,7 @@ class NativeClient(Client):
     async def _user(self, name: str) -> str:
         if name not in self._names:
             hits = await self.asks("GET", "/users/search", q=name)
-            self._names[name] = next(each["id"] for each in hits if each["name"] == name)
+            self._names[name] = the(each["id"] for each in hits if each["name"] == name)
         return self._names[name]
 
     async def _sends(self, frame_type: str, **fields: Any) -> None:

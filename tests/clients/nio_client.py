@@ -7,6 +7,7 @@ import nio
 
 from tests.clients.client import PASSWORD, Client
 from tests.clients.screen_client import ScreenClient
+from tests.clients.seen import the
 
 R = TypeVar("R")
 
@@ -70,7 +71,7 @@ class NioClient(ScreenClient):
         _done(await self.nio.room_invite(self.room(room), person.user_id))
 
     async def accepts(self, room: str) -> None:
-        room_id = next(key for key, name in self.invited.items() if name == room)
+        room_id = the(key for key, name in self.invited.items() if name == room)
         _done(await self.nio.join(room_id))
         await self.has(room)
 
@@ -128,7 +129,7 @@ class NioClient(ScreenClient):
         return self.modelled(room).unread_notifications
 
     async def presence(self, person: str) -> str | None:
-        return next(
+        return the(
             user.presence
             for room in self.nio.rooms.values()
             for user in room.users.values()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.clients.seen import the
+
 Content = Mapping[str, Any]
 
 
@@ -66,7 +68,7 @@ class Screen:
         ]
 
     def find(self, text: str) -> Shown:
-        return next(each for each in self.messages.values() if each.body == text)
+        return the(each for each in self.messages.values() if each.body == text)
 
     def counts(self, text: str) -> dict[str, int]:
         """Reactions to a message, by key."""
@@ -77,7 +79,7 @@ class Screen:
     def reaction_of(self, text: str, key: str, sender: str) -> str:
         """The event of somebody's reaction."""
         wanted = (self.find(text).event_id, key, sender)
-        return next(event_id for event_id, each in self.reactions.items() if each == wanted)
+        return the(event_id for event_id, each in self.reactions.items() if each == wanted)
 
     def has_read(self, user_id: str, text: str) -> bool:
         order = list(self.messages)

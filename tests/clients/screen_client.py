@@ -7,6 +7,7 @@ from typing import Any
 from tests.clients import contents
 from tests.clients.client import Client
 from tests.clients.screen import Screen
+from tests.clients.seen import the
 
 
 class ScreenClient(Client):
@@ -31,14 +32,14 @@ class ScreenClient(Client):
 
     def room(self, name: str) -> str:
         """The ID of a room by its name. Raises StopIteration."""
-        return next(room_id for room_id, each in self.screens.items() if each.name == name)
+        return the(room_id for room_id, each in self.screens.items() if each.name == name)
 
     def screen(self, name: str) -> Screen:
         return self.screens[self.room(name)]
 
     def user(self, person: str) -> str:
         """The ID of somebody by his name, as one of the rooms has it."""
-        return next(
+        return the(
             user_id
             for each in self.screens.values()
             for user_id, name in each.members.items()

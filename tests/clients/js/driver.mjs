@@ -1,11 +1,12 @@
 // People with matrix-js-sdk, for tests that are written in another language.
 //
 // A line of standard input is {"id", "who", "do", "with": [...]}; it is answered by a line of
-// standard output, {"id", "is"} or {"id", "error"}. {"who", "changed": true} says that something
-// came. Everything else, like what the library logs, goes to standard error.
+// standard output, {"id", "is"} or {"id", "error"}; "unseen" is true where something has not come
+// yet. {"who", "changed": true} says that something came. Everything else, like what the library
+// logs, goes to standard error.
 import "./platform.mjs";
 import { createInterface } from "node:readline";
-import { Person } from "./person.mjs";
+import { NotSeenYet, Person } from "./person.mjs";
 
 const people = new Map();
 
@@ -22,7 +23,8 @@ async function carryOut({ id, who, do: verb, with: given }) {
             say({ id, is: (await people.get(who)[verb](...given)) ?? null });
         }
     } catch (error) {
-        say({ id, error: String(error?.stack ?? error) });
+        const unseen = error instanceof NotSeenYet;
+        say({ id, error: String(error?.stack ?? error), unseen });
     }
 }
 

@@ -384,18 +384,19 @@ export class Person {
     }
 
     #room(name) {
-        return this.client.getRooms().find((each) => each.name === name);
+        return seen(this.client.getRooms().find((each) => each.name === name));
     }
 
     #member(room, name) {
-        return this.#room(room).getMembers().find((each) => each.rawDisplayName === name);
+        const members = this.#room(room).getMembers();
+        return seen(members.find((each) => each.rawDisplayName === name));
     }
 
     #event(room, text) {
         const found = this.#room(room);
         const threads = found.getThreads().flatMap((each) => each.events);
         const events = [...found.getLiveTimeline().getEvents(), ...threads];
-        return events.find((each) => isMessage(each) && each.getContent().body === text);
+        return seen(events.find((each) => isMessage(each) && each.getContent().body === text));
     }
 
     #annotations(room, text) {
@@ -404,6 +405,14 @@ export class Person {
         const found = relations.getChildEventsForEvent(id, "m.annotation", "m.reaction");
         return found?.getSortedAnnotationsByKey() ?? [];
     }
+}
+
+// What has not come to this client, and may yet.
+export class NotSeenYet extends Error {}
+
+function seen(found) {
+    if (!found) throw new NotSeenYet("this has not come yet");
+    return found;
 }
 
 function isMessage(event) {
