@@ -155,7 +155,7 @@ class TestUpload:
         assert await claims(bob, phone) == {}
 
     @pytest.mark.parametrize(
-        "name, key",
+        ("name", "key"),
         [
             ("signed_curve25519", {"key": "x"}),
             (f"{SIGNED}:", {"key": "x"}),
