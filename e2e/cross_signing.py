@@ -98,8 +98,9 @@ class CrossSigning:
             ring = await _load_ring(db, by, signed)
             rows, failures = _judge(ring, signed)
             is_new = bool(rows) and await cross_signing_keys.add_signatures(db, rows)
-            # Whose keys of others somebody signs only his own devices see.
-            position = await device_lists.note(db, [by.user_nid]) if is_new else None
+            # The owner of the key changed: the signer's other devices look at it again.
+            signed_nids = {row.target_nid for row in rows}
+            position = await device_lists.note(db, signed_nids) if is_new else None
         self._announce(position)
         return failures
 

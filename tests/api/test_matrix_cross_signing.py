@@ -244,6 +244,16 @@ class TestSignatures:
         for reader in (bob, carl):
             assert (await seen_by(reader, bob))["master_keys"][bob.user_id] == other.key("master")
 
+    async def test_ones_other_devices_hear_for_whom_one_vouched(self, alice, bob):
+        identity, other = await identity_of(alice), await identity_of(bob)
+        room = await alice.creates_room(preset="public_chat")
+        await bob.joins(room)
+        since = (await alice.get("v3/sync"))["next_batch"]
+        signed = identity.signs("user_signing", other.key("master"))
+        await signs(alice, bob.user_id, public(other.master), signed)
+        answer = await alice.get("v3/sync", since=since, timeout=20_000)
+        assert answer["device_lists"]["changed"] == [bob.user_id]
+
     async def test_new_keys_lose_the_signatures_of_the_old(self, alice, bob, phone):
         identity, other = await identity_of(alice), await identity_of(bob)
         signed = identity.signs("user_signing", other.key("master"))
