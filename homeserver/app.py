@@ -158,6 +158,7 @@ async def _build(
     bus.on_reconnect(core.streams.receipts.poll)
     bus.on_reconnect(core.streams.account_data.poll)
     bus.on_reconnect(core.encryption.poll)
+    bus.on_reconnect(core.streams.erased_users.poll)
     bus.on_reconnect(core.streams.people.invalidate_all)
     bus.on_reconnect(facades.authenticator.forget_all)
     bus.on_reconnect(facades.live.connections.recheck_all)

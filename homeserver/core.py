@@ -50,6 +50,7 @@ from homeserver.streams.account_data import (
 )
 from homeserver.streams.account_settings import IgnoredUsers, InvitePermissions
 from homeserver.streams.bus import Bus
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.people import People
 from homeserver.streams.presence import PresenceStream
 from homeserver.streams.receipts import ReceiptTail, ReceiptWriter, receipt_tail
@@ -71,6 +72,7 @@ class Streams:
     account_data_writer: AccountDataWriter
     ignored_users: IgnoredUsers
     invite_permissions: InvitePermissions
+    erased_users: ErasedUsers
     typing: TypingStream
     presence: PresenceStream
 
@@ -132,6 +134,7 @@ class Core:
         self.notifications.judgements.start()
         await self.streams.receipts.start()
         await self.streams.account_data.start()
+        await self.streams.erased_users.refresh()
         await self.encryption.start()
         await self.streams.presence.start()
 
@@ -158,6 +161,7 @@ class Core:
             streams.receipt_writer.run,
             streams.account_data.run,
             streams.account_data_writer.run,
+            streams.erased_users.run,
             streams.typing.run,
             streams.presence.run,
         )
@@ -184,6 +188,7 @@ def build_core(
         account_data=streams.account_data,
         account_data_writer=streams.account_data_writer,
         ignored_users=streams.ignored_users,
+        erased_users=streams.erased_users,
         clock=clock,
     )
     engine = _build_engine(
@@ -255,6 +260,8 @@ def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock
     receipts.listen(bus)
     account_data = account_data_tail(database=database)
     account_data.listen(bus)
+    erased_users = ErasedUsers(database=database)
+    erased_users.listen(bus)
     return Streams(
         people=people,
         rooms=rooms,
@@ -265,6 +272,7 @@ def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock
         account_data_writer=AccountDataWriter(database=database, tail=account_data, bus=bus),
         ignored_users=IgnoredUsers(database=database, tail=account_data),
         invite_permissions=InvitePermissions(database=database, tail=account_data),
+        erased_users=erased_users,
         typing=TypingStream(
             clock=clock, timeout_s=config.rooms.typing_timeout_seconds, tail=events
         ),

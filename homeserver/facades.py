@@ -176,7 +176,7 @@ def _services(
     rate_limits: RateLimits,
 ) -> NativeServices:
     people, rooms = core.streams.people, core.streams.rooms
-    messages = Messages(people=people)
+    messages, erased = Messages(people=people), core.streams.erased_users
     return NativeServices(
         send=core.actions.send,
         create_room=core.actions.create_room,
@@ -193,14 +193,18 @@ def _services(
             rooms=rooms,
             people=people,
             messages=messages,
+            erased=erased,
             counts=core.notifications.counts,
         ),
-        timeline=Timeline(database=database, rooms=rooms, people=people, messages=messages),
+        timeline=Timeline(
+            database=database, rooms=rooms, people=people, messages=messages, erased=erased
+        ),
         search=Search(
             database=database,
             rooms=rooms,
             people=people,
             messages=messages,
+            erased=erased,
             enabled=core.delivery.search_index is not None,
         ),
         users=accounts.users,

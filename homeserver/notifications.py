@@ -11,6 +11,7 @@ from homeserver.delivery.notifications import NotificationSweep, notification_wr
 from homeserver.storage.database import Database
 from homeserver.streams.account_data import AccountDataTail, AccountDataWriter
 from homeserver.streams.account_settings import IgnoredUsers
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.judgements import Judgements
 from homeserver.streams.judging import Judge
 from homeserver.streams.people import People
@@ -48,6 +49,7 @@ def build_notifications(
     account_data: AccountDataTail,
     account_data_writer: AccountDataWriter,
     ignored_users: IgnoredUsers,
+    erased_users: ErasedUsers,
     clock: Clock,
 ) -> Notifications:
     """Builds every object once, by name. What follows the tails and asks for counts comes later, so
@@ -72,7 +74,7 @@ def build_notifications(
         list=NotificationList(
             database=database,
             programs=programs,
-            client_events=ClientEvents(ignored=ignored_users, clock=clock),
+            client_events=ClientEvents(ignored=ignored_users, erased=erased_users, clock=clock),
         ),
         writer=notification_writer(
             database=database, judgements=judgements, judge=judge, clock=clock

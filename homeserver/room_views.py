@@ -32,7 +32,9 @@ def build_room_views(
     *, database: Database, streams: Streams, searchable: bool, clock: Clock
 ) -> RoomViews:
     """Builds every object once, by name. searchable: whether there is a search index."""
-    client_events = ClientEvents(ignored=streams.ignored_users, clock=clock)
+    client_events = ClientEvents(
+        ignored=streams.ignored_users, erased=streams.erased_users, clock=clock
+    )
     access = RoomAccess(rooms=streams.rooms)
     return RoomViews(
         client_events=client_events,

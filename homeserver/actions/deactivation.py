@@ -33,6 +33,7 @@ class Deactivation:
         self._announce("account-changed", str(account.user.uuid))
         if erase:
             self._announce("profile-changed", str(account.user.uuid))
+            self._announce("account-erased", account.user.user_id)
         for session_uuid in ended:
             self._announce("session-revoked", str(session_uuid))
 

@@ -161,6 +161,15 @@ async def erase(db: Connection, user_nid: int, now_ms: int) -> None:
     await users.set_profile(db, user_nid, display_name=None, avatar_url=None)
     await db.execute("DELETE FROM profile_fields WHERE user_nid = $1", user_nid)
     await db.execute("DELETE FROM account_data WHERE user_nid = $1", user_nid)
+    await db.execute("DELETE FROM filters WHERE user_nid = $1", user_nid)
+
+
+async def erased(db: Connection) -> list[UserID]:
+    """All users whose accounts were erased."""
+    rows = await db.fetch(
+        "SELECT user_id FROM accounts JOIN users USING (user_nid) WHERE erased_at IS NOT NULL"
+    )
+    return [UserID(row["user_id"]) for row in rows]
 
 
 async def touch(db: Connection, user_nid: int, now_ms: int) -> None:

@@ -15,6 +15,7 @@ from homeserver.storage.sync_reads import (
     WantedState,
 )
 from homeserver.sync.bodies import body_of
+from homeserver.sync.erasing import redacted_bodies
 from homeserver.sync.inputs import RoomInput
 from homeserver.sync.reading import Reading, related
 from homeserver.sync.shown import visible_rows
@@ -44,6 +45,7 @@ class RoomReading(Reading):
         await self._state()
         await self._bodies()
         await self._members()
+        await self._erasures()
         await self._relations()
         return own
 
@@ -240,6 +242,15 @@ class RoomReading(Reading):
                     self.sources.told.tell(
                         session_nid, room_nid, body.state_key, event_nid, position
                     )
+
+    async def _erasures(self) -> None:
+        self.inputs.bodies |= await redacted_bodies(
+            self.db,
+            self.sources.client_events.erased,
+            self.inputs.bodies,
+            ((room.visit.readable, room.kept) for room in self.inputs.rooms.values()),
+            federation=self.wanted.federation,
+        )
 
     async def _relations(self) -> None:
         """C-S API v1.19 "Aggregations of child events": in timelines that are limited."""

@@ -27,7 +27,9 @@ from homeserver.storage.account_data import GLOBAL
 from homeserver.storage.aggregations import EDIT, REFERENCE, THREAD, Sight, ThreadRow
 from homeserver.storage.database import Connection
 from homeserver.streams.account_settings import IGNORED_USER_LIST, IgnoredUsers, ignored_in
+from homeserver.streams.erased import ErasedUsers
 from homeserver.views import history
+from homeserver.views.erasure import Erased, all_shown, shown
 from homeserver.views.history import ReadableRoom
 
 Rooms = Mapping[int, ReadableRoom]
@@ -53,8 +55,9 @@ class _Beside:
 class ClientEvents:
     """Renders events for one reader, who may see them: that is the caller's to check."""
 
-    def __init__(self, *, ignored: IgnoredUsers, clock: Clock) -> None:
+    def __init__(self, *, ignored: IgnoredUsers, erased: ErasedUsers, clock: Clock) -> None:
         self._ignored = ignored
+        self._erased = erased
         self._clock = clock
 
     async def render(
@@ -77,12 +80,19 @@ class ClientEvents:
             return []
         nids = {stored.facts.room_nid for stored in found}
         known = rooms if rooms is not None else await history.of_all(db, by.user_id, nids)
+        found = all_shown(found, known, self.erased)
         beside = await _read_beside(db, found)
         if bundled and (parents is None or parents):
             hung_on = found if parents is None else _among(found, parents)
             await self._read_bundles(db, by, hung_on, known, beside)
-        writer = _Writer(by, known, beside, self._clock.now_ms(), with_room_id=with_room_id)
+        now_ms = self._clock.now_ms()
+        writer = _Writer(by, known, beside, now_ms, self.erased, with_room_id=with_room_id)
         return [writer.whole(stored) for stored in found]
+
+    @property
+    def erased(self) -> Erased:
+        """Of whom those who came later get redacted copies."""
+        return self._erased.known
 
     def plain(self, found: Sequence[StoredEvent]) -> list[JsonObject]:
         """State as it is, for anybody who may see it: with its age and nothing else beside it."""
@@ -126,7 +136,8 @@ class ClientEvents:
         )
         if kinds[THREAD]:
             beside.threads = await aggregations.threads(db, sight, _among(parents, kinds[THREAD]))
-        latest = [thread.latest for thread in beside.threads.values()]
+        newest = [thread.latest for thread in beside.threads.values()]
+        latest = all_shown(newest, rooms, self.erased)
         edited = [*_among(parents, kinds[EDIT]), *latest]
         if edited:
             beside.edits = await aggregations.edits(db, sight, list(filter(_editable, edited)))
@@ -155,6 +166,7 @@ class _Writer:
     rooms: Rooms
     beside: _Beside
     now_ms: int
+    erased: Erased
     with_room_id: bool = field(kw_only=True)
     _memberships: dict[tuple[int, int | None], str | None] = field(default_factory=dict)
 
@@ -165,9 +177,15 @@ class _Writer:
         return self._write(stored, unsigned)
 
     def _write(self, stored: StoredEvent, unsigned: Mapping[str, Any]) -> JsonObject:
+        event = self._shown(stored).event
         return client_event(
-            stored.event, now_ms=self.now_ms, unsigned=unsigned, with_room_id=self.with_room_id
+            event, now_ms=self.now_ms, unsigned=unsigned, with_room_id=self.with_room_id
         )
+
+    def _shown(self, stored: StoredEvent) -> StoredEvent:
+        if not self.erased:
+            return stored
+        return shown(stored, self.rooms[stored.facts.room_nid], self.erased)
 
     def _own(self, stored: StoredEvent) -> JsonObject:
         """What the event itself comes with, without what hangs on it."""
@@ -204,7 +222,7 @@ class _Writer:
             return {}
         told: JsonObject = {"replaces_state": former.event.event_id}
         if self.rooms[stored.facts.room_nid].shows(former):
-            told["prev_content"] = former.event.content
+            told["prev_content"] = self._shown(former).event.content
         return told
 
     def _bundle(self, stored: StoredEvent) -> JsonObject:

@@ -27,6 +27,7 @@ from homeserver.storage.message_search import Hit
 from homeserver.storage.timeline import MAX_POSITION
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
+from homeserver.views.erasure import Erased, is_hidden
 from homeserver.views.history import ReadableRoom
 from homeserver.views.room_access import state_seen_by
 from homeserver.views.search import require_search
@@ -132,6 +133,14 @@ class _Found:
     exhausted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Whose messages are not found: of the erased, those that the reader was not there for."""
+
+    ignored: Collection[UserID]
+    erased: Erased
+
+
 class EventSearch:
     """Reads by words, in the rooms that the reader is in or was in."""
 
@@ -155,7 +164,8 @@ class EventSearch:
             tsquery = await _tsquery(db, by, query, words)
             if tsquery is None:
                 return Results(highlights=search_terms.words(query.term))
-            found = await _search(db, by, query, (tsquery, words), ignored)
+            left_out = _LeftOut(ignored, self._client_events.erased)
+            found = await _search(db, by, query, (tsquery, words), left_out)
             return await self._results(db, by, query, found, ignored)
 
     async def _results(
@@ -266,7 +276,7 @@ async def _search(
     by: Requester,
     query: SearchQuery,
     terms: tuple[str, str],
-    ignored: Collection[UserID],
+    left_out: _LeftOut,
 ) -> _Found:
     """One result more than the page has, if there is one. Hits may be invisible to the reader,
     filtered or deleted since, so there are rounds, ever larger.
@@ -276,7 +286,7 @@ async def _search(
     await message_search.choose_plans_by_words(db)
     for _ in range(_MAX_ROUNDS):
         hits = await _hits(db, query.order_by, terms, start, count)
-        await _add_visible(db, by, query, hits, found, ignored)
+        await _add_visible(db, by, query, hits, found, left_out)
         found.exhausted = len(hits) < count
         if found.exhausted or len(found.hits) > query.size:
             break
@@ -299,17 +309,20 @@ async def _add_visible(
     query: SearchQuery,
     hits: Sequence[Hit],
     found: _Found,
-    ignored: Collection[UserID],
+    left_out: _LeftOut,
 ) -> None:
-    there = [hit for hit in hits if _is_wanted(hit.stored, query.only, ignored)]
+    there = [hit for hit in hits if _is_wanted(hit.stored, query.only, left_out.ignored)]
     new = {hit.stored.facts.room_nid for hit in there} - found.rooms.keys()
     if new:
         found.rooms |= await history.of_all(db, by.user_id, new)
     visible: set[int] = set()
     for room_nid in {hit.stored.facts.room_nid for hit in there}:
         of_room = [hit.stored for hit in there if hit.stored.facts.room_nid == room_nid]
-        seen = await history.visible_only(db, found.rooms[room_nid], of_room)
-        visible |= {each.facts.event_nid for each in seen}
+        room = found.rooms[room_nid]
+        seen = await history.visible_only(db, room, of_room)
+        visible |= {
+            each.facts.event_nid for each in seen if not is_hidden(each, room, left_out.erased)
+        }
     found.hits += [hit for hit in there if hit.stored.facts.event_nid in visible]
 
 

@@ -5,12 +5,14 @@ from collections.abc import Collection, Sequence
 from homeserver.client_event import JsonObject, plain_message, without_scope
 from homeserver.event_filter import EventFilter
 from homeserver.events import canonical_json
+from homeserver.events.redaction import redact
 from homeserver.identifiers import UserID
 from homeserver.requester import Requester
 from homeserver.storage import events
 from homeserver.storage.database import Connection
 from homeserver.storage.plain_events import PlainRow
 from homeserver.views.client_events import ClientEvents
+from homeserver.views.erasure import Erased
 from homeserver.views.room_access import OpenRoom
 
 
@@ -41,6 +43,7 @@ async def render_rows(
             db, by, list(stored.values()), rooms={room.room_nid: room.readable}
         )
         rendered = dict(zip(stored, shown, strict=True))
+    erased = client_events.erased
     memberships = {
         version: room.readable.membership_before(version)
         for version in {row.state_version for row in rows}
@@ -49,13 +52,17 @@ async def render_rows(
     return [
         rendered[row.event_nid]
         if row.raw is None
-        else _message(row, row.raw, room, memberships[row.state_version], now_ms)
+        else _message(row, row.raw, room, memberships[row.state_version], erased, now_ms)
         for row in rows
     ]
 
 
-def _message(row: PlainRow, raw: bytes, room: OpenRoom, membership: str, now_ms: int) -> JsonObject:
+def _message(
+    row: PlainRow, raw: bytes, room: OpenRoom, membership: str, erased: Erased, now_ms: int
+) -> JsonObject:
     pdu = canonical_json.decode_strict(raw)
+    if pdu["sender"] in erased and membership != "join":
+        pdu = redact(pdu, room.record.version)
     message = plain_message(pdu, event_id=row.event_id, room_id=room.record.room_id, now_ms=now_ms)
     message["unsigned"]["membership"] = membership
     if row.txn_id is not None and (own := without_scope(row.txn_id)) is not None:

@@ -12,10 +12,11 @@ from homeserver.storage import room_lists, state_history
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.room_lists import JoinedRow, PublishedRow
 from homeserver.storage.timeline import MAX_POSITION
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.people import People, Person
 from homeserver.streams.room_counters import RoomCounts
 from homeserver.streams.room_records import RoomRecords
-from homeserver.views import unread
+from homeserver.views import erasure, history, unread
 from homeserver.views.messages import Messages, MessageView
 from homeserver.views.notification_counts import NotificationCounts
 from homeserver.views.room_settings import (
@@ -110,12 +111,14 @@ class Rooms:
         rooms: RoomRecords,
         people: People,
         messages: Messages,
+        erased: ErasedUsers,
         counts: NotificationCounts,
     ) -> None:
         self._database = database
         self._rooms = rooms
         self._people = people
         self._messages = messages
+        self._erased = erased
         self._counts = counts
 
     async def unread(self, by: Requester, room_uuid: UUID) -> Unread:
@@ -232,7 +235,7 @@ class Rooms:
             readable = await unread.readable_rooms(db, by.user_id, rows)
             last = await room_lists.last_messages(db, unread.visible_spans(rows, readable))
             others = await room_lists.others_of(db, by.user_nid, _nameless(rows, looks))
-            newest = [*last.values()]
+            newest = await self._shown(db, by, [*last.values()])
             hanging = await self._messages.hanging(db, newest, by.user_nid)
         counts = await self._counts.of_rooms(by.user_nid, nids)
         people = await self._people.get_many(set(others.values()))
@@ -248,6 +251,20 @@ class Rooms:
                 _unread(counts, row.room.room_nid),
             )
             for row in rows
+        ]
+
+    async def _shown(
+        self, db: Connection, by: Requester, found: Sequence[StoredEvent]
+    ) -> Sequence[StoredEvent]:
+        """Messages as the reader gets them. One query where erased users sent some."""
+        erased = self._erased.known
+        rooms = erasure.rooms_of_erased(found, erased)
+        readable = await history.of_all(db, by.user_id, rooms) if rooms else {}
+        return [
+            erasure.shown(each, readable[each.facts.room_nid], erased)
+            if each.facts.room_nid in rooms
+            else each
+            for each in found
         ]
 
     async def _room(self, uuid: UUID) -> RoomRecord:

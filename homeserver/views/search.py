@@ -11,9 +11,11 @@ from homeserver.search_terms import quoted, room_lexeme, sender_lexeme
 from homeserver.storage import memberships, message_search, timeline
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.timeline import MAX_POSITION
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.views import history
+from homeserver.views.erasure import Erased, is_hidden, rooms_of_erased
 from homeserver.views.messages import Messages, MessageView
 
 MAX_PAGE = 200
@@ -34,6 +36,7 @@ class Search:
         rooms: RoomRecords,
         people: People,
         messages: Messages,
+        erased: ErasedUsers,
         enabled: bool = True,
     ) -> None:
         """enabled: whether there is an index to search in."""
@@ -42,6 +45,7 @@ class Search:
         self._rooms = rooms
         self._people = people
         self._messages = messages
+        self._erased = erased
 
     async def messages(
         self,
@@ -74,7 +78,12 @@ class Search:
                 if not rooms:
                     raise _no_such_room()
             found = await _search(
-                db, by, _tsquery(words, rooms, sender_nid), await _end(db, before), limit
+                db,
+                by,
+                _tsquery(words, rooms, sender_nid),
+                await _end(db, before),
+                limit,
+                self._erased.known,
             )
             hanging = await self._messages.hanging(db, found, by.user_nid)
         return await self._messages.views(found, hanging)
@@ -93,7 +102,12 @@ class Search:
 
 
 async def _search(
-    db: Connection, by: Requester, tsquery: str | None, before: int, limit: int
+    db: Connection,
+    by: Requester,
+    tsquery: str | None,
+    before: int,
+    limit: int,
+    erased: Erased,
 ) -> list[StoredEvent]:
     """Hits may be invisible to the reader or deleted since, so there are rounds, ever larger."""
     found: list[StoredEvent] = []
@@ -103,7 +117,7 @@ async def _search(
     count = max(limit, _FIRST_HITS)
     for _ in range(_MAX_ROUNDS):
         hits = await message_search.newest(db, tsquery, before=before, limit=count)
-        found += await _visible(db, by, hits)
+        found += await _visible(db, by, hits, erased)
         if len(found) >= limit or len(hits) < count:
             break
         before = hits[-1].facts.position or before
@@ -111,17 +125,22 @@ async def _search(
     return found[:limit]
 
 
-async def _visible(db: Connection, by: Requester, hits: Sequence[StoredEvent]) -> list[StoredEvent]:
-    """Those of the messages in the reader's rooms that he may see."""
+async def _visible(
+    db: Connection, by: Requester, hits: Sequence[StoredEvent], erased: Erased
+) -> list[StoredEvent]:
+    """Those of the messages in the reader's rooms that he may see, and not as redacted copies."""
     there = [hit for hit in hits if hit.facts.is_message and hit.facts.redacted_by is None]
     rooms = {hit.facts.room_nid for hit in there}
     forked = {hit.facts.room_nid for hit in there if hit.facts.fork_nid is not None}
-    readable = await history.of_rooms(db, by.user_id, rooms, in_detail=forked)
+    detailed = forked | rooms_of_erased(there, erased)
+    readable = await history.of_rooms(db, by.user_id, rooms, in_detail=detailed)
     visible: set[int] = set()
     for room_nid in rooms:
         of_room = [hit for hit in there if hit.facts.room_nid == room_nid]
         if room_nid in readable:
-            of_room = await history.visible_only(db, readable[room_nid], of_room)
+            room = readable[room_nid]
+            of_room = await history.visible_only(db, room, of_room)
+            of_room = [hit for hit in of_room if not is_hidden(hit, room, erased)]
         visible |= {hit.facts.event_nid for hit in of_room}
     return [hit for hit in there if hit.facts.event_nid in visible]
 

@@ -3,6 +3,7 @@
 Only members read. What they see of the past is what the room's history visibility shows them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from homeserver.requester import Requester
 from homeserver.storage import events, timeline
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.timeline import MAX_POSITION
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.people import People, Person
 from homeserver.streams.room_records import RoomRecords
-from homeserver.views import history
+from homeserver.views import erasure, history
 from homeserver.views.history import ReadableRoom
 from homeserver.views.messages import Messages, MessageView
 
@@ -38,12 +40,19 @@ class Timeline:
     """Reads of messages. All raise Unavailable, and NotFound for what the reader may not know."""
 
     def __init__(
-        self, *, database: Database, rooms: RoomRecords, people: People, messages: Messages
+        self,
+        *,
+        database: Database,
+        rooms: RoomRecords,
+        people: People,
+        messages: Messages,
+        erased: ErasedUsers,
     ) -> None:
         self._database = database
         self._rooms = rooms
         self._people = people
         self._messages = messages
+        self._erased = erased
 
     async def page(
         self,
@@ -62,7 +71,7 @@ class Timeline:
             readable = await self._readable(db, by, room)
             end = await self._end(db, room, before)
             found = await timeline.page(db, readable.spans, before=end, limit=limit)
-            shown = await history.visible_only(db, readable, found)
+            shown = await self._shown(db, readable, found)
             hanging = await self._messages.hanging(db, shown, by.user_nid)
         return await self._messages.views(shown, hanging)
 
@@ -70,9 +79,10 @@ class Timeline:
         """One message; of a deleted one, when it was deleted."""
         stored, room = await self._found(message_uuid)
         async with self._database.snapshot() as db:
-            await self._visible_in(db, by, room, stored)
-            hanging = await self._messages.hanging(db, [stored], by.user_nid)
-        return (await self._messages.views([stored], hanging))[0]
+            readable = await self._visible_in(db, by, room, stored)
+            message = erasure.shown(stored, readable, self._erased.known)
+            hanging = await self._messages.hanging(db, [message], by.user_nid)
+        return (await self._messages.views([message], hanging))[0]
 
     async def thread(
         self,
@@ -97,7 +107,7 @@ class Timeline:
                 before=await self._end(db, room, before),
                 limit=limit,
             )
-            shown = await history.visible_only(db, readable, found)
+            shown = await self._shown(db, readable, found)
             hanging = await self._messages.hanging(db, shown, by.user_nid)
         return await self._messages.views(shown, hanging)
 
@@ -126,6 +136,13 @@ class Timeline:
         if room is None or room.deleted_at is not None:
             raise _no_such_message()
         return stored, room
+
+    async def _shown(
+        self, db: Connection, readable: ReadableRoom, found: Sequence[StoredEvent]
+    ) -> Sequence[StoredEvent]:
+        """Those that the reader may see, as he may see them."""
+        visible = await history.visible_only(db, readable, found)
+        return erasure.all_shown(visible, {readable.room_nid: readable}, self._erased.known)
 
     async def _readable(self, db: Connection, by: Requester, room: RoomRecord) -> ReadableRoom:
         readable = await history.of_room(db, room.room_nid, by.user_id)

@@ -83,11 +83,12 @@ class Server:
             "people": streams.people,
             "messages": messages,
         }
+        erased = streams.erased_users
         self.views = Views(
             messages=messages,
-            timeline=Timeline(**deps),
-            rooms=Rooms(**deps, counts=self.core.notifications.counts),
-            search=Search(**deps),
+            timeline=Timeline(**deps, erased=erased),
+            rooms=Rooms(**deps, erased=erased, counts=self.core.notifications.counts),
+            search=Search(**deps, erased=erased),
             live=Live(
                 **deps,
                 counts=self.core.notifications.counts,

@@ -25,7 +25,9 @@ async def syncing_of(server: Server, config: Config | None = None) -> AsyncItera
         database=server.database,
         bus=server.bus,
         clock=server.clock,
-        client_events=ClientEvents(ignored=streams.ignored_users, clock=server.clock),
+        client_events=ClientEvents(
+            ignored=streams.ignored_users, erased=streams.erased_users, clock=server.clock
+        ),
         counts=server.core.notifications.counts,
         boot=token_hex(5),
     )

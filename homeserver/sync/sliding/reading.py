@@ -17,6 +17,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.receipts import ReadRow
 from homeserver.storage.sync_reads import Movement, OwnRoom, Wanted, WantedMember, WantedState
 from homeserver.storage.timeline import MAX_POSITION
+from homeserver.sync.erasing import redacted_bodies
 from homeserver.sync.reading import MAX_RECEIPTS, Sources, related
 from homeserver.sync.shown import from_outside, visible_rows
 from homeserver.sync.sliding.connection import Connection as Told
@@ -75,6 +76,7 @@ class Reading:
         await self._bodies()
         await self._sizes()
         await self._lazy_members()
+        await self._erasures()
         await self._relations()
         await self._strangers()
         self.inputs.bumps = await sliding_reads.bump_positions(self.db, self.inputs.news)
@@ -318,6 +320,14 @@ class Reading:
                 body = self.inputs.bodies[event_nid]
                 if body.membership is not None and body.state_key:
                     told.tell(self.members_key, room_nid, body.state_key, event_nid, position)
+
+    async def _erasures(self) -> None:
+        self.inputs.bodies |= await redacted_bodies(
+            self.db,
+            self.sources.client_events.erased,
+            self.inputs.bodies,
+            ((room.visit.readable, room.kept) for room in self.inputs.news.values()),
+        )
 
     async def _relations(self) -> None:
         limited = [room for room in self.inputs.news.values() if room.limited]
