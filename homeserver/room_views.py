@@ -7,6 +7,7 @@ from homeserver.core import Streams
 from homeserver.storage.database import Database
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.event_search import EventSearch
+from homeserver.views.page_cache import PageCache
 from homeserver.views.related_events import RelatedEvents
 from homeserver.views.room_access import RoomAccess
 from homeserver.views.room_pages import RoomPages
@@ -39,7 +40,12 @@ def build_room_views(
     return RoomViews(
         client_events=client_events,
         reads=RoomReads(database=database, access=access, client_events=client_events),
-        pages=RoomPages(database=database, access=access, client_events=client_events),
+        pages=RoomPages(
+            database=database,
+            access=access,
+            client_events=client_events,
+            cache=PageCache(tail=streams.events),
+        ),
         related=RelatedEvents(database=database, access=access, client_events=client_events),
         summaries=RoomSummaries(database=database),
         search=EventSearch(database=database, client_events=client_events, enabled=searchable),

@@ -12,22 +12,22 @@ from homeserver.values import value
 @value
 class PlainRow:
     """raw: None for an event of which more must be known: state, redactions and what was redacted,
-    events on forks, and those that something hangs on. txn_id: with its scope, if the session that
-    reads has sent it.
+    events on forks, and those that something hangs on. session_nid, txn_id: who sent it here, with
+    the scope of the ID in front.
     """
 
     event_nid: int
     position: int
     state_version: int
     event_id: EventID
+    session_nid: int | None
     txn_id: str | None
     raw: bytes | None
 
 
 def _page(order: str) -> str:
     return f"""
-        SELECT e.event_nid, e.position, e.state_version, e.event_id,
-            CASE WHEN e.session_nid = $2 THEN e.txn_id END AS txn_id,
+        SELECT e.event_nid, e.position, e.state_version, e.event_id, e.session_nid, e.txn_id,
             CASE WHEN e.state_key IS NULL AND e.redacted_by IS NULL AND e.fork_nid IS NULL
                 AND e.type <> 'm.room.redaction'
                 AND NOT EXISTS (
@@ -36,8 +36,8 @@ def _page(order: str) -> str:
                 )
             THEN e.raw END AS raw
         FROM events e
-        WHERE e.room_nid = $1 AND e.position > $3 AND e.position <= $4
-        ORDER BY e.position {order} LIMIT $5
+        WHERE e.room_nid = $1 AND e.position > $2 AND e.position <= $3
+        ORDER BY e.position {order} LIMIT $4
     """
 
 
@@ -47,7 +47,6 @@ _FORWARDS, _BACKWARDS = _page("ASC"), _page("DESC")
 async def page(
     db: Connection,
     room_nid: int,
-    session_nid: int,
     *,
     after: int,
     upto: int,
@@ -55,7 +54,7 @@ async def page(
     limit: int,
 ) -> list[PlainRow]:
     """Events of a room with after < position <= upto: the first forwards, or the last backwards,
-    in that order. session_nid: that which reads."""
+    in that order."""
     statement = _FORWARDS if forwards else _BACKWARDS
-    rows = await db.fetch(statement, room_nid, session_nid, after, upto, limit)
+    rows = await db.fetch(statement, room_nid, after, upto, limit)
     return [PlainRow(*row) for row in rows]

@@ -1,6 +1,6 @@
 """Rendering pages in which nothing is hidden: most events without making values of them first."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from homeserver.client_event import JsonObject, plain_message, without_scope
 from homeserver.event_filter import EventFilter
@@ -13,6 +13,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.plain_events import PlainRow
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.erasure import Erased
+from homeserver.views.page_cache import CachedPage, Outline, head_of, is_member_throughout
 from homeserver.views.room_access import OpenRoom
 
 
@@ -52,19 +53,51 @@ async def render_rows(
     return [
         rendered[row.event_nid]
         if row.raw is None
-        else _message(row, row.raw, room, memberships[row.state_version], erased, now_ms)
+        else _own(by, row, _message(row, row.raw, room, memberships, erased, now_ms))
         for row in rows
     ]
 
 
+def cacheable(
+    room: OpenRoom, rows: Sequence[PlainRow], messages: Sequence[JsonObject], outline: Outline
+) -> CachedPage | None:
+    """A page for others to read, too, if it is one that can be kept: at the ends of a room there
+    may be more at any time.
+    """
+    versions = frozenset(row.state_version for row in rows)
+    if outline.end is None or any(row.raw is None for row in rows):
+        return None
+    if not is_member_throughout(room.readable, versions):
+        return None
+    return CachedPage(
+        outline=outline,
+        heads=[head_of(message) for message in messages],
+        versions=versions,
+        sessions=frozenset(row.session_nid for row in rows if row.session_nid is not None),
+    )
+
+
+def _own(by: Requester, row: PlainRow, message: JsonObject) -> JsonObject:
+    """With the transaction ID, for the session that sent it."""
+    if row.txn_id is not None and row.session_nid == by.session_nid:
+        own = without_scope(row.txn_id)
+        if own is not None:
+            message["unsigned"]["transaction_id"] = own
+    return message
+
+
 def _message(
-    row: PlainRow, raw: bytes, room: OpenRoom, membership: str, erased: Erased, now_ms: int
+    row: PlainRow,
+    raw: bytes,
+    room: OpenRoom,
+    memberships: Mapping[int, str],
+    erased: Erased,
+    now_ms: int,
 ) -> JsonObject:
+    membership = memberships[row.state_version]
     pdu = canonical_json.decode_strict(raw)
     if pdu["sender"] in erased and membership != "join":
         pdu = redact(pdu, room.record.version)
     message = plain_message(pdu, event_id=row.event_id, room_id=room.record.room_id, now_ms=now_ms)
     message["unsigned"]["membership"] = membership
-    if row.txn_id is not None and (own := without_scope(row.txn_id)) is not None:
-        message["unsigned"]["transaction_id"] = own
     return message

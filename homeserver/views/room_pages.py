@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from orjson import Fragment
+
 from homeserver.client_event import JsonObject
 from homeserver.errors import NotFound
 from homeserver.event_filter import ALL, EventFilter
@@ -16,11 +18,13 @@ from homeserver.identifiers import EventID, RoomID, UserID, native_uuid
 from homeserver.requester import Requester
 from homeserver.storage import events, plain_events, room_events, room_state_at
 from homeserver.storage.database import Connection, Database
+from homeserver.storage.plain_events import PlainRow
 from homeserver.storage.room_events import PageRow
 from homeserver.storage.timeline import MAX_POSITION
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
-from homeserver.views.plain_rows import is_plain, render_rows
+from homeserver.views.page_cache import Key, Outline, PageCache
+from homeserver.views.plain_rows import cacheable, is_plain, render_rows
 from homeserver.views.room_access import OpenRoom, RoomAccess
 
 DEFAULT_LIMIT = 10
@@ -65,7 +69,7 @@ class Page:
     the events; the members who sent them, where members are loaded lazily.
     """
 
-    events: list[JsonObject]
+    events: Sequence[JsonObject | Fragment]
     state: list[JsonObject]
     start: int
     end: int | None
@@ -101,11 +105,17 @@ class RoomPages:
     """
 
     def __init__(
-        self, *, database: Database, access: RoomAccess, client_events: ClientEvents
+        self,
+        *,
+        database: Database,
+        access: RoomAccess,
+        client_events: ClientEvents,
+        cache: PageCache,
     ) -> None:
         self._database = database
         self._access = access
         self._client_events = client_events
+        self._cache = cache
 
     async def page(self, by: Requester, room_id: RoomID, query: PageQuery) -> Page:
         """At most MAX_LIMIT events. Usually two queries, one after the other: the page itself is a
@@ -135,31 +145,40 @@ class RoomPages:
         self, db: Connection, by: Requester, room: OpenRoom, query: PageQuery
     ) -> Page:
         """The same where nothing is hidden and nothing is filtered."""
-        size = query.size
+        changes, key = self._cache.changes, _key(room, query)
+        cached = None if key is None else self._cache.get(key)
+        if cached is not None and cached.is_for(room.readable, by.session_nid):
+            shown = cached.events(self._client_events.now_ms())
+            return await self._with_members(db, room, query, shown, cached.outline)
         rows = await plain_events.page(
             db,
             room.room_nid,
-            by.session_nid,
             after=query.after,
             upto=query.upto,
             forwards=query.forwards,
-            limit=size + 1,
+            limit=query.size + 1,
         )
-        page = rows[:size]
-        shown = await render_rows(db, by, room, page, self._client_events)
+        page = rows[: query.size]
+        rendered = await render_rows(db, by, room, page, self._client_events)
+        outline = _outline(page, rendered, query, is_all=len(rows) == len(page))
+        if key is not None and (keepable := cacheable(room, page, rendered, outline)) is not None:
+            self._cache.put(key, keepable, changes=changes)
+        return await self._with_members(db, room, query, rendered, outline)
+
+    async def _with_members(
+        self,
+        db: Connection,
+        room: OpenRoom,
+        query: PageQuery,
+        shown: Sequence[JsonObject | Fragment],
+        outline: Outline,
+    ) -> Page:
         members: list[StoredEvent] = []
-        if query.only.lazy_load_members and page:
-            newest = page[-1 if query.forwards else 0]
-            senders = {event["sender"] for event in shown}
+        if query.only.lazy_load_members and shown:
             members = await room_state_at.members(
-                db, room.room_nid, newest.state_version, only=senders
+                db, room.room_nid, outline.newest_version, only=outline.senders
             )
-        start, end = query.start, None
-        if start is None:
-            start = _edge([row.position for row in page], query.forwards)
-        if len(rows) > size:
-            end = _end(page[-1].position, query.forwards)
-        return Page(shown, self._client_events.plain(members), start, end)
+        return Page(shown, self._client_events.plain(members), outline.start, outline.end)
 
     async def context(
         self, by: Requester, room_id: RoomID, event_id: EventID, *, limit: int, only: EventFilter
@@ -385,6 +404,27 @@ def _place(stored: StoredEvent) -> int:
 
 def _end(last: int, forwards: bool) -> int:  # noqa: FBT001
     return last if forwards else last - 1
+
+
+def _key(room: OpenRoom, query: PageQuery) -> Key | None:
+    """What a page is kept under; None for the newest, which is another in a moment."""
+    if query.start is None:
+        return None
+    return room.room_nid, query.after, query.upto, query.size, query.forwards
+
+
+def _outline(
+    rows: Sequence[PlainRow], rendered: Sequence[JsonObject], query: PageQuery, *, is_all: bool
+) -> Outline:
+    start = query.start
+    if start is None:
+        start = _edge([row.position for row in rows], query.forwards)
+    return Outline(
+        start=start,
+        end=None if is_all else _end(rows[-1].position, query.forwards),
+        newest_version=rows[-1 if query.forwards else 0].state_version if rows else 0,
+        senders=frozenset(event["sender"] for event in rendered),
+    )
 
 
 def _edge(positions: Sequence[int], forwards: bool) -> int:  # noqa: FBT001
