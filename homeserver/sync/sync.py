@@ -69,7 +69,8 @@ class Sync:
         await self._presence.synced(by, request.presence, wait_ms=request.timeout_ms)
         if request.since is not None:
             done = await self._inboxes.acknowledge(by, request.since.to_device)
-            request = replace(request, since=replace(request.since, to_device=done))
+            if done != request.since.to_device:
+                request = replace(request, since=replace(request.since, to_device=done))
         since = request.since
         if since is None or request.full_state:
             return await self._written(by, await self._from_database(by, request))
@@ -122,7 +123,7 @@ class Sync:
 
     async def _written(self, by: Requester, answer: SyncAnswer) -> bytes:
         """With the keys that the device has to hand out, which is in memory of whoever syncs."""
-        stock = await self._stocks.of(by.session_nid)
+        stock = self._stocks.peek(by.session_nid) or await self._stocks.of(by.session_nid)
         answer.stock = stock_json(stock.counts, stock.unused)
         return answer.json()
 
