@@ -1,9 +1,9 @@
 """Pages of messages that were read lately, as JSON: who scrolls up reads what others read.
 
-Kept are full pages of messages on which nothing hangs, for members who were there all the time and
-did not send any of it from the session that reads. For them nothing of a page depends on the
-reader, and nothing changes but the age of the events, until something in the room is redacted,
-edited, referred to or answered in a thread; then the room's pages go.
+Kept are full pages of messages on which nothing hangs, for members who were there all the time. For
+them only the transaction IDs of what they sent themselves depend on the reader, and nothing changes
+but the age of the events, until something in the room is redacted, edited, referred to or answered
+in a thread; then the room's pages go.
 """
 
 from collections import OrderedDict
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import orjson
 
 from homeserver.client_event import JsonObject
+from homeserver.events.canonical_json import compact
 from homeserver.identifiers import UserID
 from homeserver.messages import REDACTION_TYPE, relation_of
 from homeserver.streams.tail import Committed, EventTail
@@ -28,6 +29,26 @@ Key = tuple[int, int, int, int, bool]
 
 
 @value
+class Kept:
+    """A message: its JSON up to its age, when it was sent, and for the session that sent it, its
+    transaction ID as JSON."""
+
+    head: bytes
+    sent_at: int
+    session_nid: int | None
+    txn_id: bytes | None
+
+    def json(self, session_nid: int, now_ms: int) -> bytes:
+        if self.txn_id is None or self.session_nid != session_nid:
+            return b"%b%d}}" % (self.head, now_ms - self.sent_at)
+        return b'%b%d,"transaction_id":%b}}' % (self.head, now_ms - self.sent_at, self.txn_id)
+
+    @property
+    def size(self) -> int:
+        return len(self.head) + len(self.txn_id or b"") + _AROUND_EVENT_BYTES
+
+
+@value
 class Outline:
     """What is to be known of a page beside its events. start, end: places; end None: there is no
     more. newest_version: of the state before its newest event.
@@ -41,36 +62,37 @@ class Outline:
 
 @value
 class CachedPage:
-    """heads: of each event its JSON up to its age, and when it was sent. versions: of the state
-    before them. sessions: that sent them.
-    """
+    """versions: of the state before its events."""
 
     outline: Outline
-    heads: Sequence[tuple[bytes, int]]
+    messages: Sequence[Kept]
     versions: frozenset[int]
-    sessions: frozenset[int]
 
-    def is_for(self, room: ReadableRoom, session_nid: int) -> bool:
-        return session_nid not in self.sessions and is_member_throughout(room, self.versions)
+    def is_for(self, room: ReadableRoom) -> bool:
+        return is_member_throughout(room, self.versions)
 
-    def events(self, now_ms: int) -> list[orjson.Fragment]:
-        return [
-            orjson.Fragment(b"%b%d}}" % (head, now_ms - sent_at)) for head, sent_at in self.heads
-        ]
+    def events(self, session_nid: int, now_ms: int) -> list[orjson.Fragment]:
+        """For the session that reads."""
+        return [orjson.Fragment(each.json(session_nid, now_ms)) for each in self.messages]
 
     @property
     def size(self) -> int:
-        return sum(len(head) + _AROUND_EVENT_BYTES for head, _ in self.heads)
+        return sum(each.size for each in self.messages)
 
 
 def is_member_throughout(room: ReadableRoom, versions: frozenset[int]) -> bool:
     return all(room.membership_before(version) == "join" for version in versions)
 
 
-def head_of(message: JsonObject) -> tuple[bytes, int]:
-    """A rendered message up to its age, and when it was sent."""
+def kept(message: JsonObject, session_nid: int | None, txn_id: str | None) -> Kept:
+    """A rendered message. session_nid, txn_id: who sent it, over the Matrix API."""
     plain = {key: part for key, part in message.items() if key != "unsigned"}
-    return orjson.dumps(plain)[:-1] + _UNSIGNED, message["origin_server_ts"]
+    return Kept(
+        head=orjson.dumps(plain)[:-1] + _UNSIGNED,
+        sent_at=message["origin_server_ts"],
+        session_nid=session_nid,
+        txn_id=None if txn_id is None else compact(orjson.dumps(txn_id)),
+    )
 
 
 class PageCache:

@@ -13,7 +13,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.plain_events import PlainRow
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.erasure import Erased
-from homeserver.views.page_cache import CachedPage, Outline, head_of, is_member_throughout
+from homeserver.views.page_cache import CachedPage, Outline, is_member_throughout, kept
 from homeserver.views.room_access import OpenRoom
 
 
@@ -71,9 +71,13 @@ def cacheable(
         return None
     return CachedPage(
         outline=outline,
-        heads=[head_of(message) for message in messages],
+        messages=[
+            kept(
+                message, row.session_nid, None if row.txn_id is None else without_scope(row.txn_id)
+            )
+            for row, message in zip(rows, messages, strict=True)
+        ],
         versions=versions,
-        sessions=frozenset(row.session_nid for row in rows if row.session_nid is not None),
     )
 
 

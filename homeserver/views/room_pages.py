@@ -147,8 +147,8 @@ class RoomPages:
         """The same where nothing is hidden and nothing is filtered."""
         changes, key = self._cache.changes, _key(room, query)
         cached = None if key is None else self._cache.get(key)
-        if cached is not None and cached.is_for(room.readable, by.session_nid):
-            shown = cached.events(self._client_events.now_ms())
+        if cached is not None and cached.is_for(room.readable):
+            shown = cached.events(by.session_nid, self._client_events.now_ms())
             return await self._with_members(db, room, query, shown, cached.outline)
         rows = await plain_events.page(
             db,
