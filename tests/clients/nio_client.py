@@ -42,10 +42,14 @@ class NioClient(ScreenClient):
         self.nio.add_presence_callback(self._hears_presence, nio.PresenceEvent)
         self.nio.add_response_callback(self._has_synced, nio.SyncResponse)
         self.nio.add_response_callback(self._has_failed, nio.ErrorResponse)
-        self._loop = asyncio.create_task(
-            self.nio.sync_forever(timeout=_WAIT_MS, set_presence="online")
-        )
+        self._syncs_as("online")
         await self._looks(bool, "has_synced")
+
+    def _syncs_as(self, status: str) -> None:
+        """Each sync says again what the person is."""
+        self._loop = asyncio.create_task(
+            self.nio.sync_forever(timeout=_WAIT_MS, set_presence=status)
+        )
 
     async def has_synced(self) -> bool:
         return self._has_begun
@@ -103,7 +107,9 @@ class NioClient(ScreenClient):
         _done(await self.nio.room_typing(self.room(room), typing_state=False))
 
     async def is_now(self, status: str) -> None:
+        await self.stops()
         _done(await self.nio.set_presence(status))
+        self._syncs_as(status)
 
     # What the library's own models show
 
