@@ -15,15 +15,18 @@ from pydantic_core import ErrorDetails
 
 from homeserver.errors import (
     Conflict,
+    EncryptionRequired,
     FoyerError,
     InvalidInput,
     LimitExceeded,
     NotAuthenticated,
     NotFound,
+    PasswordRequired,
     Refused,
     TooLarge,
     Unavailable,
     Unusable,
+    WrongBackupVersion,
 )
 from schema.wire.base import NOT_FOUND_ERROR
 from schema.wire.errors import ErrorCode
@@ -32,6 +35,9 @@ _CODES: Mapping[type[Exception], ErrorCode] = MappingProxyType(
     {
         LimitExceeded: ErrorCode.RATE_LIMITED,
         NotAuthenticated: ErrorCode.UNAUTHENTICATED,
+        EncryptionRequired: ErrorCode.ENCRYPTION_REQUIRED,
+        PasswordRequired: ErrorCode.PASSWORD_REQUIRED,
+        WrongBackupVersion: ErrorCode.WRONG_BACKUP_VERSION,
         Refused: ErrorCode.FORBIDDEN,
         InvalidInput: ErrorCode.INVALID_INPUT,
         TooLarge: ErrorCode.TOO_LARGE,

@@ -12,6 +12,8 @@ FoyerError
 │   │   ├── NoIdentityServer
 │   │   ├── OutsideNamespace
 │   │   ├── WrongBackupVersion
+│   │   ├── EncryptionRequired
+│   │   ├── PasswordRequired
 │   │   ├── AccountSuspended
 │   │   └── QuotaExceeded
 │   ├── NotAuthenticated   no token, or one that is not (or no longer) valid
@@ -94,6 +96,14 @@ class WrongBackupVersion(NotAllowed):
     def __init__(self, message: str, *, current_version: str) -> None:
         super().__init__(message)
         self.current_version = current_version
+
+
+class EncryptionRequired(NotAllowed):
+    """Messages of the room must be encrypted."""
+
+
+class PasswordRequired(NotAllowed):
+    """Only whoever knows the password of the account may."""
 
 
 class AccountSuspended(NotAllowed):

@@ -23,6 +23,7 @@ from clientapi.probes import PROBES, add_metrics, add_probes
 from clientapi.rate_limits import RateLimits
 from homeserver.accounts import Accounts
 from homeserver.actions.appservice_ping import AppservicePing
+from homeserver.actions.identity import Identity
 from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.core import Core
@@ -99,9 +100,6 @@ def build_facades(
         random_bytes=token_bytes,
         ticket_ttl_s=config.auth.ticket_ttl_seconds,
     )
-    services = _services(core, accounts, database, authenticator, rate_limits)
-    live = _live(config, core, accounts, database, bus, metrics, clock, services)
-    live.start()
     room_views = build_room_views(
         database=database,
         streams=core.streams,
@@ -118,6 +116,9 @@ def build_facades(
         counts=core.notifications.counts,
         boot=token_hex(_BOOT_BYTES),
     )
+    services = _services(core, accounts, database, authenticator, rate_limits, syncing)
+    live = _live(config, core, accounts, database, bus, metrics, clock, services)
+    live.start()
     syncing.start()
     gate = Gate(
         addresses=ClientAddresses(trusted_proxies=config.server.trusted_proxies),
@@ -174,6 +175,7 @@ def _services(
     database: Database,
     authenticator: Authenticator,
     rate_limits: RateLimits,
+    syncing: Syncing,
 ) -> NativeServices:
     people, rooms = core.streams.people, core.streams.rooms
     messages, erased = Messages(people=people), core.streams.erased_users
@@ -188,6 +190,9 @@ def _services(
         registration=accounts.registration,
         tokens=accounts.tokens,
         profile=accounts.profile,
+        encryption=core.encryption,
+        identity=Identity(cross_signing=core.encryption.cross_signing, login=accounts.login),
+        account_data=core.actions.account_data,
         rooms=Rooms(
             database=database,
             rooms=rooms,
@@ -210,6 +215,8 @@ def _services(
         users=accounts.users,
         presence=Presence(database=database, people=people, stream=core.streams.presence),
         sessions=accounts.sessions,
+        encryption_sync=syncing.encryption,
+        account_data_views=AccountData(database=database, rooms=rooms),
         authenticator=authenticator,
         rate_limits=rate_limits,
     )
@@ -260,7 +267,7 @@ def _matrix_services(
         ),
         directory=Directory(database=database, rooms=core.streams.rooms),
         profiles=Profiles(database=database),
-        account_data_views=AccountData(database=database, rooms=core.streams.rooms),
+        account_data_views=native.account_data_views,
         presence_views=native.presence,
         room_views=room_views,
         sync=syncing.sync,
@@ -307,6 +314,7 @@ def _live(
             receipts=core.actions.receipts,
             typing=core.actions.typing,
             presence=core.actions.presence,
+            encryption=core.encryption,
             views=views,
             requester_of=accounts.sessions.requester,
             authenticator=services.authenticator,

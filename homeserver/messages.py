@@ -13,10 +13,12 @@ from homeserver.attachments import caption_in, file_in, with_caption
 from homeserver.events.event import Event
 from homeserver.identifiers import EventID
 
-MESSAGE_TYPES = frozenset({"m.room.message", "m.room.encrypted", "m.sticker"})
+ENCRYPTED_TYPE = "m.room.encrypted"
+MESSAGE_TYPES = frozenset({"m.room.message", ENCRYPTED_TYPE, "m.sticker"})
 REPLACE = "m.replace"
 ANNOTATION = "m.annotation"
 THREAD = "m.thread"
+REFERENCE = "m.reference"
 REACTION_TYPE = "m.reaction"
 REDACTION_TYPE = "m.room.redaction"
 MESSAGE_TYPE = "m.room.message"
@@ -100,6 +102,64 @@ def text_content(
 ) -> dict[str, Any]:
     """Content of an `m.text` message, an answer and in a thread where asked for."""
     return related({"msgtype": "m.text", "body": text}, reply_to=reply_to, thread=thread)
+
+
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """What an encrypted message says, for those who have the key of its session.
+
+    Source: C-S API v1.19 "m.room.encrypted".
+    """
+
+    algorithm: str
+    ciphertext: str
+    session_id: str
+    sender_key: str | None = None
+    device_id: str | None = None
+    reference: EventID | None = None
+    """The event that it belongs to ("Reference relations")."""
+
+    def content(self) -> dict[str, Any]:
+        """As content of an event."""
+        said = {
+            "algorithm": self.algorithm,
+            "ciphertext": self.ciphertext,
+            "session_id": self.session_id,
+            "sender_key": self.sender_key,
+            "device_id": self.device_id,
+        }
+        given = {name: value for name, value in said.items() if value is not None}
+        if self.reference is None:
+            return given
+        return {**given, "m.relates_to": {"rel_type": REFERENCE, "event_id": self.reference}}
+
+
+def ciphertext_of(event: Event) -> Ciphertext | None:
+    """None for what no device of a room can read: redacted, malformed, or of Olm."""
+    content = event.content
+    algorithm, text = content.get("algorithm"), content.get("ciphertext")
+    session_id = content.get("session_id")
+    if not (isinstance(algorithm, str) and isinstance(text, str) and isinstance(session_id, str)):
+        return None
+    sender_key, device_id = content.get("sender_key"), content.get("device_id")
+    return Ciphertext(
+        algorithm,
+        text,
+        session_id,
+        sender_key if isinstance(sender_key, str) else None,
+        device_id if isinstance(device_id, str) else None,
+        _reference_of(event),
+    )
+
+
+def _reference_of(event: Event) -> EventID | None:
+    relation = relation_of(event)
+    return relation.event_id if relation is not None and relation.rel_type == REFERENCE else None
+
+
+def encrypted_edit(said: Ciphertext, target: EventID) -> dict[str, Any]:
+    """Content of an edit whose `m.new_content` is inside ("Edits of encrypted events")."""
+    return {**said.content(), "m.relates_to": {"rel_type": REPLACE, "event_id": target}}
 
 
 def related(

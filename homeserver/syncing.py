@@ -11,6 +11,7 @@ from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
 from homeserver.sync.bodies import Bodies
 from homeserver.sync.counts import NotificationCounts
+from homeserver.sync.encryption_news import EncryptionSync
 from homeserver.sync.filter_store import FilterStore
 from homeserver.sync.inboxes import Inboxes
 from homeserver.sync.journal import Journal, Memory, Tails
@@ -40,6 +41,7 @@ class Syncing:
     waiting_room: WaitingRoom
     journal: Journal
     inboxes: Inboxes
+    encryption: EncryptionSync
 
     def start(self) -> None:
         """Begins where the streams stand, so they must have been started."""
@@ -151,4 +153,7 @@ def build_syncing(
         filters=FilterStore(database=database),
         journal=journal,
         inboxes=inboxes,
+        encryption=EncryptionSync(
+            database=database, inboxes=inboxes, stocks=core.encryption.stocks
+        ),
     )

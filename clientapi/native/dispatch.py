@@ -11,6 +11,8 @@ from clientapi.errors import problem_of
 from clientapi.native.connection import Arrival, Asked, Call, Connection, Departure
 from clientapi.native.connections import Connections
 from clientapi.native.cursor import Progress
+from clientapi.native.encryption_frames import EncryptionFrames
+from clientapi.native.encryption_objects import said
 from clientapi.native.framing import json_frame
 from clientapi.native.lanes import Lanes
 from clientapi.rate_limits import RateLimits
@@ -29,7 +31,10 @@ ARRIVAL = Arrival()
 DEPARTURE = Departure()
 
 _PRESENCE = "presence"
-"""The lane of frames that name neither a room nor a message."""
+_KEYS = "keys"
+_TO_DEVICE = "to_device"
+_NEWS = "news"
+"""Lanes of frames that name neither a room nor a message."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +52,7 @@ class Dispatch:
         receipts: Receipts,
         typing: Typing,
         presence: Presence,
+        encryption: EncryptionFrames,
         connections: Connections,
         progress: Progress,
         rate_limits: RateLimits,
@@ -73,6 +79,7 @@ class Dispatch:
             frames.TypingStart: self._typing_start,
             frames.TypingStop: self._typing_stop,
             frames.PresenceUpdate: self._presence_update,
+            **encryption.handlers(),
         }
 
     def take(self, connection: Connection, frame: ClientFrame) -> None:
@@ -127,7 +134,7 @@ class Dispatch:
         sent = await self._send.message(
             connection.by,
             frame.room_id,
-            frame.content,
+            said(frame.content, frame.encrypted),
             reply_to=frame.reply_to,
             thread=frame.thread_id,
             attachments=frame.attachments,
@@ -137,7 +144,8 @@ class Dispatch:
 
     async def _message_edit(self, connection: Connection, frame: frames.MessageEdit) -> Answer:
         self._rate_limits.message(connection.by.user_nid)
-        sent = await self._send.edit(connection.by, frame.message_id, frame.content, ref=frame.ref)
+        content = said(frame.content, frame.encrypted)
+        sent = await self._send.edit(connection.by, frame.message_id, content, ref=frame.ref)
         return self._sent(connection, frame, sent, frame.message_id)
 
     async def _message_delete(self, connection: Connection, frame: frames.MessageDelete) -> Answer:
@@ -220,6 +228,12 @@ def _lane_of(asked: Asked) -> UUID | str:
             | frames.ReactionRemove(message_id=message_id)
         ):
             return message_id
+        case frames.KeysUpload() | frames.KeysQuery() | frames.KeysClaim():
+            return _KEYS
+        case frames.ToDeviceSend():
+            return _TO_DEVICE
+        case frames.EncryptionListen() | frames.EncryptionAck():
+            return _NEWS
         case _:
             return _PRESENCE
 

@@ -13,6 +13,7 @@ from clientapi.native.connections import Connections, FindRequester
 from clientapi.native.cursor import Progress
 from clientapi.native.delivered import Deliveries, Delivery
 from clientapi.native.dispatch import Dispatch
+from clientapi.native.encryption_frames import EncryptionFrames
 from clientapi.native.entrance import Entrance
 from clientapi.native.heartbeat import Heartbeat, Pings
 from clientapi.native.hub import Hub
@@ -30,6 +31,7 @@ from homeserver.actions.send import Send
 from homeserver.actions.typing import Typing
 from homeserver.clock import Clock
 from homeserver.config import Config
+from homeserver.encryption import Encryption
 from homeserver.metrics import Metrics
 from homeserver.streams.bus import Bus
 from homeserver.streams.people import People
@@ -123,6 +125,7 @@ class Needs:
     receipts: Receipts
     typing: Typing
     presence: Presence
+    encryption: Encryption
     views: LiveViews
     requester_of: FindRequester
     authenticator: Authenticator
@@ -152,6 +155,11 @@ def build_native(needs: Needs) -> Live:
         receipts=needs.receipts,
         typing=needs.typing,
         presence=needs.presence,
+        encryption=EncryptionFrames(
+            encryption=needs.encryption,
+            rate_limits=needs.rate_limits,
+            max_answer_bytes=needs.config.websocket.max_pending_bytes // 2,
+        ),
         connections=ground.connections,
         progress=ground.progress,
         rate_limits=needs.rate_limits,

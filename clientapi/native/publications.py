@@ -38,6 +38,7 @@ MEMBER_TYPE = "m.room.member"
 _SHOWN_STATE = frozenset(
     {
         "m.room.avatar",
+        "m.room.encryption",
         "m.room.history_visibility",
         "m.room.join_rules",
         "m.room.name",
@@ -179,6 +180,7 @@ def message_new(committed: Committed, cursor: str, *, blank: bool = False) -> by
     message = render.new_message(committed)
     if blank:
         message["content"] = ""
+        message.pop("encrypted", None)
     return json_frame({"type": "message.new", "message": message, "cursor": cursor})
 
 

@@ -10,8 +10,17 @@ from urllib.parse import quote
 from uuid import UUID
 
 from homeserver.attachments import AttachedFile, file_in
-from homeserver.identifiers import native_uuid
-from homeserver.messages import reply_of, shown_text_of, thread_of
+from homeserver.events.content import RoomEncryption
+from homeserver.events.event import Event
+from homeserver.identifiers import RoomID, native_uuid
+from homeserver.messages import (
+    ENCRYPTED_TYPE,
+    Ciphertext,
+    ciphertext_of,
+    reply_of,
+    shown_text_of,
+    thread_of,
+)
 from homeserver.streams.people import Person
 from homeserver.streams.tail import Committed
 from homeserver.views.messages import MessageView, Reaction
@@ -43,12 +52,14 @@ def new_message(committed: Committed) -> Rendered:
     }
     if thread is not None:
         rendered["thread_id"] = native_uuid(thread)
+    if event.type == ENCRYPTED_TYPE:
+        _encrypt(rendered, event)
     return rendered
 
 
 def message(view: MessageView, *, personal: bool) -> Rendered:
     """A message as it is now. personal: with what only the reader it was read for may be told."""
-    return {
+    rendered = {
         "id": view.uuid,
         "room_id": view.room_uuid,
         "user_id": view.sender.uuid,
@@ -64,6 +75,29 @@ def message(view: MessageView, *, personal: bool) -> Rendered:
             reactions=[reaction(each, personal=personal) for each in view.reactions] or None,
             deleted_at=moment(view.deleted_at_ms),
         ),
+    }
+    if view.carrier is not None:
+        _encrypt(rendered, view.carrier)
+    return rendered
+
+
+def _encrypt(rendered: Rendered, event: Event) -> None:
+    """Puts the ciphertext of an event in the place of the content, if it has one."""
+    said = ciphertext_of(event)
+    if said is not None:
+        del rendered["content"]
+        rendered["encrypted"] = _ciphertext(said, event)
+
+
+def _ciphertext(said: Ciphertext, event: Event) -> Rendered:
+    """See `schema.wire.objects.Encrypted`."""
+    return {
+        "algorithm": said.algorithm,
+        "ciphertext": said.ciphertext,
+        "session_id": said.session_id,
+        "event_id": event.event_id,
+        "sender": event.sender,
+        **_said(sender_key=said.sender_key, device_id=said.device_id, reference=said.reference),
     }
 
 
@@ -106,6 +140,7 @@ def room(view: RoomDetails, *, reader: UUID) -> Rendered:
             topic=view.topic,
             avatar_url=view.avatar_url,
         ),
+        **encryption(view.room_id, view.encryption),
     }
 
 
@@ -117,7 +152,20 @@ def room_outline(view: RoomDetails, *, reader: UUID) -> Rendered:
         "type": view.kind,
         "members": [],
         **_said(topic=view.topic, avatar_url=view.avatar_url),
+        **encryption(view.room_id, view.encryption),
     }
+
+
+def encryption(room_id: RoomID, view: RoomEncryption | None) -> Rendered:
+    """What is told of a room where messages must be encrypted; nothing of any other."""
+    if view is None:
+        return {}
+    said = _said(
+        algorithm=view.algorithm,
+        rotation_period_ms=view.rotation_period_ms,
+        rotation_period_msgs=view.rotation_period_msgs,
+    )
+    return {"encryption": said, "matrix_id": room_id}
 
 
 def room_name(view: RoomDetails, *, reader: UUID) -> str | None:

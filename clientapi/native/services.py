@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from clientapi.authentication import Authenticator
 from clientapi.rate_limits import RateLimits
+from homeserver.actions.account_data import AccountData as AccountDataActions
 from homeserver.actions.create_room import CreateRoom
+from homeserver.actions.identity import Identity
 from homeserver.actions.login import Login
 from homeserver.actions.membership import Membership
 from homeserver.actions.profile import Profile
@@ -14,6 +16,9 @@ from homeserver.actions.room_settings import RoomSettings
 from homeserver.actions.send import Send
 from homeserver.actions.tokens import Tokens
 from homeserver.actions.typing import Typing
+from homeserver.encryption import Encryption
+from homeserver.sync.encryption_news import EncryptionSync
+from homeserver.views.account_data import AccountData
 from homeserver.views.presence import Presence
 from homeserver.views.rooms import Rooms
 from homeserver.views.search import Search
@@ -36,6 +41,9 @@ class NativeServices:
     registration: Registration
     tokens: Tokens
     profile: Profile
+    encryption: Encryption
+    identity: Identity
+    account_data: AccountDataActions
 
     rooms: Rooms
     timeline: Timeline
@@ -43,6 +51,8 @@ class NativeServices:
     users: Users
     presence: Presence
     sessions: Sessions
+    encryption_sync: EncryptionSync
+    account_data_views: AccountData
 
     authenticator: Authenticator
     rate_limits: RateLimits

@@ -16,6 +16,7 @@ from homeserver.actions.membership import ADMIN_LEVEL, CHUNK, Membership
 from homeserver.actions.standing import require_active
 from homeserver.errors import InvalidInput, UnsupportedRoomVersion
 from homeserver.events.build import Draft
+from homeserver.events.content import MEGOLM
 from homeserver.events.room_version import ROOM_VERSIONS, RoomVersion
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomAlias, RoomID, UserID
@@ -49,6 +50,7 @@ class NewRoom:
     version: str | None = None
     alias: str | None = None
     history_visibility: str | None = None
+    encrypted: bool = False
 
 
 class CreateRoom:
@@ -220,6 +222,8 @@ def _first_drafts(
         ),
         ("m.room.guest_access", {"guest_access": "forbidden"}),
     ]
+    if wanted.encrypted:
+        states.append(("m.room.encryption", {"algorithm": MEGOLM}))
     if wanted.name:
         states.append(("m.room.name", {"name": wanted.name.strip()}))
     if wanted.topic:

@@ -19,6 +19,7 @@ from homeserver.streams.room_records import RoomRecords
 CREATE: StateKey = ("m.room.create", "")
 POWER_LEVELS: StateKey = ("m.room.power_levels", "")
 JOIN_RULES: StateKey = ("m.room.join_rules", "")
+ENCRYPTION: StateKey = ("m.room.encryption", "")
 MEMBER = "m.room.member"
 
 

@@ -17,6 +17,7 @@ from homeserver.actions.create_room import (
 )
 from homeserver.actions.lookups import (
     CREATE,
+    ENCRYPTION,
     JOIN_RULES,
     POWER_LEVELS,
     Lookups,
@@ -34,7 +35,7 @@ from homeserver.auth.verdict import Rule
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed, UnsupportedRoomVersion
 from homeserver.events.build import Draft
-from homeserver.events.content import history_visibility_of, join_rule_of
+from homeserver.events.content import MEGOLM, history_visibility_of, join_rule_of
 from homeserver.events.room_version import ROOM_VERSIONS
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import RoomID, ServerName, StateKey, UserID
@@ -66,7 +67,8 @@ _VISIBILITY: StateKey = ("m.room.history_visibility", "")
 class Changes:
     """New settings; None leaves one as it is, "" removes a name, topic or picture.
 
-    members: everybody who shall be in the room; the caller always stays.
+    members: everybody who shall be in the room; the caller always stays. encrypted: only True
+    changes anything.
     """
 
     name: str | None = None
@@ -75,6 +77,7 @@ class Changes:
     members: Sequence[UUID] | None = None
     public: bool | None = None
     history_visibility: str | None = None
+    encrypted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class RoomSettings:
             require_member(head, room, by)
             if changes.public not in (None, room.published):
                 _require_level(head, by, JOIN_RULES)
+            if changes.encrypted is False and head.event(ENCRYPTION) is not None:
+                raise InvalidInput("A room stays encrypted.", field="encrypted")
             settings = [
                 state_draft(room.room_id, by.user_id, key[0], content)
                 for key, content in _wanted(changes)
@@ -138,6 +143,8 @@ class RoomSettings:
             ]
 
         keys = [key for key, _ in _wanted(changes)]
+        if changes.encrypted is False:
+            keys.append(ENCRYPTION)
         needs = [CREATE, POWER_LEVELS, *keys, *map(_member_of, who.first(CHUNK))]
         await self._change(room, Append(compose=compose, needs=needs), public=changes.public)
         await self._membership.add_people(by, room, who.actor, who.joining[CHUNK:])
@@ -341,12 +348,17 @@ def _wanted(changes: Changes) -> Iterator[tuple[StateKey, dict[str, Any]]]:
         yield JOIN_RULES, {"join_rule": "public" if changes.public else "invite"}
     if changes.history_visibility is not None:
         yield _VISIBILITY, {"history_visibility": changes.history_visibility}
+    if changes.encrypted:
+        yield ENCRYPTION, {"algorithm": MEGOLM}
 
 
 def _differs(head: RoomHead, key: StateKey, content: dict[str, Any]) -> bool:
     event = head.event(key)
     if key == JOIN_RULES:
         return bool(join_rule_of(event) != content["join_rule"])
+    if key == ENCRYPTION:
+        # How often sessions rotate is left as it is.
+        return event is None
     if key == _VISIBILITY:
         return bool(history_visibility_of(event) != content["history_visibility"])
     return (event.content if event is not None else {}) != content

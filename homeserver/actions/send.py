@@ -11,6 +11,7 @@ from uuid import UUID
 from homeserver.actions.attachments import Attachments
 from homeserver.actions.lookups import (
     CREATE,
+    ENCRYPTION,
     POWER_LEVELS,
     Lookups,
     levels_of,
@@ -22,15 +23,18 @@ from homeserver.actions.members import Members
 from homeserver.actions.standing import require_active
 from homeserver.actions.transactions import SendOnce, Sent, Transactions, sent
 from homeserver.attachments import file_content
-from homeserver.errors import InvalidInput, NotAllowed, NotFound, TooLarge
+from homeserver.errors import EncryptionRequired, InvalidInput, NotAllowed, NotFound, TooLarge
 from homeserver.events.build import Draft
 from homeserver.events.stored import RoomRecord, StoredEvent
 from homeserver.identifiers import EventID
 from homeserver.messages import (
+    ENCRYPTED_TYPE,
     MESSAGE_TYPE,
     REACTION_TYPE,
     REDACTION_TYPE,
+    Ciphertext,
     edit_content,
+    encrypted_edit,
     reaction_content,
     related,
     text_content,
@@ -45,6 +49,7 @@ from homeserver.storage import events, relations
 from homeserver.storage.database import Database
 
 MAX_REACTION_CHARS = 100
+_EDITED_TYPES = frozenset({MESSAGE_TYPE, ENCRYPTED_TYPE})
 
 
 class Send:
@@ -73,7 +78,7 @@ class Send:
         self,
         by: Requester,
         room_uuid: UUID,
-        text: str,
+        said: str | Ciphertext,
         *,
         reply_to: UUID | None = None,
         thread: UUID | None = None,
@@ -81,44 +86,49 @@ class Send:
         ref: str | None = None,
     ) -> Sent:
         """Says something, with files or without. Each file is an event, and the last one is what
-        the text and the answer belong to (decision 0006).
+        the text and the answer belong to (decision 0006). In an encrypted room, only ciphertexts.
 
         Raises NotFound, NotAllowed, InvalidInput, TooLarge, Unavailable.
         """
         require_active(by)
-        self._check_text(text, needed=not attachments)
+        self._check(said, needed=not attachments)
 
         async def say(origin: Origin) -> Sent:
             room = await self._lookups.room(room_uuid)
             answered = None if reply_to is None else await self._related(room, reply_to, "reply_to")
             root = None if thread is None else await self._thread_root(room, thread)
+            if isinstance(said, Ciphertext):
+                content = _encrypted_content(said, reply_to=answered, thread=root)
+                return await self._append(by, room, ENCRYPTED_TYPE, [content], origin)
             if not attachments:
-                content = text_content(text, reply_to=answered, thread=root)
+                content = text_content(said, reply_to=answered, thread=root)
                 return await self._append(by, room, MESSAGE_TYPE, [content], origin)
             files = await self._attachments.find(by, attachments)
             contents = [related(file_content(each, ""), thread=root) for each in files[:-1]]
-            caption = text if text.strip() else ""
+            caption = said if said.strip() else ""
             last = related(file_content(files[-1], caption), reply_to=answered, thread=root)
             return await self._append(by, room, MESSAGE_TYPE, [*contents, last], origin)
 
         return await self._once(by, ref, say)
 
     async def edit(
-        self, by: Requester, message: UUID, text: str, *, ref: str | None = None
+        self, by: Requester, message: UUID, said: str | Ciphertext, *, ref: str | None = None
     ) -> Sent:
-        """Puts another text in the place of an own message's."""
+        """Puts something else in the place of what an own message says. "The original event and
+        replacement event must have the same type", so what is encrypted stays so.
+        """
         require_active(by)
-        self._check_text(text)
+        self._check(said)
 
         async def edit(origin: Origin) -> Sent:
             target, room = await self._lookups.message(message)
-            if not target.facts.is_message or target.event.type != MESSAGE_TYPE:
+            if not target.facts.is_message or target.event.type not in _EDITED_TYPES:
                 raise no_such_message()
             if target.event.sender != by.user_id:
                 await self._members.require(by, room)
                 raise NotAllowed("You can only edit your own messages.")
-            content = edit_content(text, target.event.event_id, target.event.content)
-            return await self._append(by, room, MESSAGE_TYPE, [content], origin)
+            content = _edit_of(target, said)
+            return await self._append(by, room, target.event.type, [content], origin)
 
         return await self._once_about_a_message(by, ref, edit)
 
@@ -193,7 +203,9 @@ class Send:
         contents: Sequence[dict[str, Any]],
         origin: Origin,
     ) -> Awaitable[Sent]:
-        """All of it or nothing; the answer is about the last."""
+        """All of it or nothing; the answer is about the last. Of an encrypted room it is known that
+        it is one, like its members, and of any other that it is none.
+        """
         drafts = [
             Draft(room_id=room.room_id, sender=by.user_id, type=event_type, content=each)
             for each in contents
@@ -201,6 +213,7 @@ class Send:
 
         def compose(head: RoomHead) -> Sequence[Draft]:
             require_member(head, room, by)
+            _check_encryption(head, event_type)
             return drafts
 
         return self._commit(by, room, compose, origin)
@@ -232,7 +245,7 @@ class Send:
         *,
         target: StoredEvent | None = None,
     ) -> Sent:
-        needs = (member_key(by.user_id), CREATE, POWER_LEVELS)
+        needs = (member_key(by.user_id), CREATE, POWER_LEVELS, ENCRYPTION)
         request = Append(compose=compose, needs=needs, origin=origin, target=target)
         *_, stored = await self._writer.append(room, request)
         return sent(room, stored)
@@ -258,6 +271,12 @@ class Send:
             raise InvalidInput(f"{field} is not a message of this room.", field=field)
         return target
 
+    def _check(self, said: str | Ciphertext, *, needed: bool = True) -> None:
+        if isinstance(said, str):
+            self._check_text(said, needed=needed)
+        elif not needed:
+            raise InvalidInput("An encrypted message names its files inside.", field="attachments")
+
     def _check_text(self, text: str, *, needed: bool = True) -> None:
         if needed and not text.strip():
             raise InvalidInput("A message needs text.", field="content")
@@ -265,6 +284,42 @@ class Send:
             raise InvalidInput("A message cannot contain NUL characters.", field="content")
         if len(text.encode("utf-8", "replace")) > self._max_message_bytes:
             raise TooLarge(f"A message has at most {self._max_message_bytes} bytes of text.")
+
+
+def _encrypted_content(
+    said: Ciphertext, *, reply_to: EventID | None, thread: EventID | None
+) -> dict[str, Any]:
+    """An event has one relation, and answers stand beside it in the same field."""
+    if said.reference is None:
+        return related(said.content(), reply_to=reply_to, thread=thread)
+    if reply_to is not None or thread is not None:
+        raise InvalidInput(
+            "What belongs to an event is neither an answer nor in a thread.",
+            field="encrypted.reference",
+        )
+    return said.content()
+
+
+def _edit_of(target: StoredEvent, said: str | Ciphertext) -> dict[str, Any]:
+    event_id, is_encrypted = target.event.event_id, target.event.type == ENCRYPTED_TYPE
+    if isinstance(said, str):
+        if is_encrypted:
+            raise EncryptionRequired("This message is encrypted: encrypt its edits, too.")
+        return edit_content(said, event_id, target.event.content)
+    if not is_encrypted:
+        raise InvalidInput("This message is not encrypted.", field="encrypted")
+    if said.reference is not None:
+        raise InvalidInput("An edit belongs to its message.", field="encrypted.reference")
+    return encrypted_edit(said, event_id)
+
+
+def _check_encryption(head: RoomHead, event_type: str) -> None:
+    """A client that knows nothing of encryption shall not tell what others encrypt."""
+    is_encrypted = head.event(ENCRYPTION) is not None
+    if event_type == MESSAGE_TYPE and is_encrypted:
+        raise EncryptionRequired("Messages of this room must be encrypted.")
+    if event_type == ENCRYPTED_TYPE and not is_encrypted:
+        raise InvalidInput("This room is not encrypted.", field="encrypted")
 
 
 def _check_reaction(key: str) -> None:

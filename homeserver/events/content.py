@@ -39,6 +39,37 @@ _VISIBILITIES = frozenset({"world_readable", "shared", "invited", "joined"})
 _NOTHING: Mapping[str, Any] = {}
 
 
+MEGOLM = "m.megolm.v1.aes-sha2"
+"""The one algorithm by which rooms are encrypted."""
+
+
+@value
+class RoomEncryption:
+    """How messages of a room are encrypted. rotation: when a sender begins another session."""
+
+    algorithm: str = MEGOLM
+    rotation_period_ms: int | None = None
+    rotation_period_msgs: int | None = None
+
+
+def encryption_of(event: Event | None) -> RoomEncryption | None:
+    """Of m.room.encryption; None: the room is not encrypted. "Once a room is encrypted, it cannot
+    be turned off": whatever the event says, and even if it is redacted.
+    """
+    if event is None:
+        return None
+    algorithm = event.content.get("algorithm")
+    return RoomEncryption(
+        algorithm if isinstance(algorithm, str) else MEGOLM,
+        _count(event.content.get("rotation_period_ms")),
+        _count(event.content.get("rotation_period_msgs")),
+    )
+
+
+def _count(number: Any) -> int | None:
+    return number if type(number) is int and number > 0 else None
+
+
 def read_level(value: Any, version: RoomVersion) -> int | None:
     """The power level that a JSON value stands for; None if it stands for none."""
     if type(value) is int:

@@ -89,8 +89,9 @@ _THREAD_PAGE = f"""
     ORDER BY e.position
 """
 # C-S API v1.19 "Validity of replacement events": same room, sender and type, no state, and a
-# m.new_content. Raw is canonical JSON, where that key can be written in one way only. Which is the
-# most recent: "Server-side aggregation of m.replace relationships".
+# m.new_content, which in an encrypted event nobody here can see. Raw is canonical JSON, where that
+# key can be written in one way only. Which is the most recent: "Server-side aggregation of
+# m.replace relationships".
 _EDITS = f"""
     SELECT o.uuid AS edited, {COLUMNS}
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[])
@@ -103,7 +104,8 @@ _EDITS = f"""
             ORDER BY event_nid DESC LIMIT {EDITS_CONSIDERED}
         ) latest JOIN events edit USING (event_nid)
         WHERE edit.type = o.type AND edit.state_key IS NULL AND edit.position IS NOT NULL
-            AND position('"m.new_content":{{'::bytea IN edit.raw) > 0
+            AND (edit.type = 'm.room.encrypted'
+                OR position('"m.new_content":{{'::bytea IN edit.raw) > 0)
         ORDER BY edit.ts DESC, edit.event_id DESC LIMIT 1
     ) newest
     JOIN events e USING (event_nid) JOIN rooms r ON r.room_nid = e.room_nid

@@ -8,7 +8,14 @@ from homeserver.attachments import AttachedFile, file_in
 from homeserver.events.event import Event
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import native_uuid
-from homeserver.messages import new_content_of, reply_of, shown_text_of, thread_of
+from homeserver.messages import (
+    ENCRYPTED_TYPE,
+    ciphertext_of,
+    new_content_of,
+    reply_of,
+    shown_text_of,
+    thread_of,
+)
 from homeserver.storage import timeline
 from homeserver.storage.database import Connection
 from homeserver.storage.timeline import ReactionRow
@@ -28,7 +35,8 @@ class Reaction:
 @dataclass(frozen=True, slots=True)
 class MessageView:
     """A message. `event` is as it was sent; `text` and `file` are after edits, and nothing for a
-    deleted message.
+    deleted message, or one that is encrypted. carrier: of an encrypted message, the event that
+    says what it says: the newest edit, or `event`.
     """
 
     event: Event
@@ -45,6 +53,7 @@ class MessageView:
     reactions: tuple[Reaction, ...]
     deleted_at_ms: int | None
     file: AttachedFile | None = None
+    carrier: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ def _view(stored: StoredEvent, sender: Person, hanging: Hanging) -> MessageView:
             for row in hanging.reactions.get(facts.uuid, ())
         ),
         deleted_at_ms=None,
+        carrier=(edit or event) if event.type == ENCRYPTED_TYPE else None,
     )
 
 
@@ -142,7 +152,12 @@ def _tombstone(stored: StoredEvent, sender: Person, hanging: Hanging) -> Message
 
 
 def _readable_edit(stored: StoredEvent | None) -> Event | None:
-    """C-S API v1.19 "Validity of replacement events": it must have an m.new_content."""
-    if stored is None or not new_content_of(stored.event):
+    """C-S API v1.19 "Validity of replacement events": it must have an m.new_content, which in an
+    encrypted one is inside.
+    """
+    if stored is None:
         return None
-    return stored.event
+    event = stored.event
+    if event.type == ENCRYPTED_TYPE:
+        return None if ciphertext_of(event) is None else event
+    return event if new_content_of(event) else None

@@ -4,18 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from homeserver.events.content import PowerLevels, history_visibility_of, join_rule_of
+from homeserver.events.content import (
+    PowerLevels,
+    RoomEncryption,
+    encryption_of,
+    history_visibility_of,
+    join_rule_of,
+)
 from homeserver.events.event import Event
 from homeserver.events.stored import RoomRecord, StoredEvent
-from homeserver.identifiers import UserID
+from homeserver.identifiers import RoomID, UserID
 from homeserver.streams.people import Person
 
 CREATE = "m.room.create"
 POWER_LEVELS = "m.room.power_levels"
 JOIN_RULES = "m.room.join_rules"
 VISIBILITY = "m.room.history_visibility"
+ENCRYPTION = "m.room.encryption"
 
-LOOK_TYPES = ("m.room.name", "m.room.topic", "m.room.avatar")
+LOOK_TYPES = ("m.room.name", "m.room.topic", "m.room.avatar", ENCRYPTION)
 SETTING_TYPES = (*LOOK_TYPES, CREATE, POWER_LEVELS, JOIN_RULES, VISIBILITY)
 
 ADMIN_LEVEL = 100
@@ -31,6 +38,7 @@ class Look:
     name: str | None
     topic: str | None
     avatar_url: str | None
+    encryption: RoomEncryption | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class RoomDetails:
     """
 
     uuid: UUID
+    room_id: RoomID
     kind: str
     name: str | None
     topic: str | None
@@ -52,6 +61,7 @@ class RoomDetails:
     members: tuple[Person, ...]
     member_count: int
     role: str | None
+    encryption: RoomEncryption | None = None
 
 
 def look_of(room_nid: int, state: State) -> Look:
@@ -59,6 +69,7 @@ def look_of(room_nid: int, state: State) -> Look:
         name=_text(state.get((room_nid, "m.room.name")), "name"),
         topic=_text(state.get((room_nid, "m.room.topic")), "topic"),
         avatar_url=_text(state.get((room_nid, "m.room.avatar")), "url"),
+        encryption=encryption_of(_event(room_nid, ENCRYPTION, state)),
     )
 
 
@@ -93,6 +104,7 @@ def details(
     levels = None if reader is None else levels_of(room.room_nid, state)
     return RoomDetails(
         uuid=room.uuid,
+        room_id=room.room_id,
         kind=room.kind,
         name=look.name if named_after is None else named_after.name,
         topic=look.topic,
@@ -103,6 +115,7 @@ def details(
         members=tuple(members),
         member_count=member_count,
         role=None if levels is None or reader is None else role_of(levels, reader),
+        encryption=look.encryption,
     )
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from homeserver.errors import InvalidInput, NotFound
+from homeserver.errors import InvalidInput, NotFound, TooLarge
+from homeserver.events.content import RoomEncryption, history_visibility_of
 from homeserver.events.stored import RoomRecord, StoredEvent
+from homeserver.identifiers import RoomID
 from homeserver.requester import Requester
 from homeserver.search_terms import folded
-from homeserver.storage import room_lists, state_history
+from homeserver.storage import memberships, room_lists, state_history
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.room_lists import JoinedRow, PublishedRow
 from homeserver.storage.timeline import MAX_POSITION
@@ -20,8 +22,10 @@ from homeserver.views import erasure, history, unread
 from homeserver.views.messages import Messages, MessageView
 from homeserver.views.notification_counts import NotificationCounts
 from homeserver.views.room_settings import (
+    ENCRYPTION,
     LOOK_TYPES,
     SETTING_TYPES,
+    VISIBILITY,
     Look,
     RoomDetails,
     details,
@@ -37,6 +41,7 @@ MAX_INVITATIONS = 500
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 LISTED_MEMBERS = 250
+MAX_RECIPIENTS = 50_000
 _CHANNELS_AT_ONCE = 500
 _MAX_ROUNDS = 20
 
@@ -50,10 +55,12 @@ class RoomSummary:
     """
 
     uuid: UUID
+    room_id: RoomID
     kind: str
     name: str | None
     topic: str | None
     avatar_url: str | None
+    encryption: RoomEncryption | None
     last_message: MessageView | None
     unread_count: int
     last_read_id: UUID | None
@@ -99,6 +106,24 @@ class MemberView:
 
     person: Person
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody whose devices messages are encrypted for. membership: "join" or "invite"."""
+
+    person: Person
+    membership: str
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedRoom:
+    """What a sender needs to know of an encrypted room."""
+
+    room_id: RoomID
+    encryption: RoomEncryption
+    history_visibility: str
+    recipients: Sequence[Recipient]
 
 
 class Rooms:
@@ -173,6 +198,31 @@ class Rooms:
         people = await self._people.get_many(nids)
         levels = levels_of(room.room_nid, state)
         return [MemberView(people[nid], role_of(levels, people[nid].user_id)) for nid in nids]
+
+    async def encryption(self, by: Requester, room_uuid: UUID) -> EncryptedRoom:
+        """For whom messages of a room are encrypted. Raises NotFound for one that is not
+        encrypted, and TooLarge for more people than anybody encrypts for.
+        """
+        room = await self._room(room_uuid)
+        async with self._database.snapshot() as db:
+            await _require_member(db, by, room)
+            state = await state_history.current(db, [room.room_nid], (ENCRYPTION, VISIBILITY))
+            encryption = look_of(room.room_nid, state).encryption
+            if encryption is None:
+                raise NotFound("This room is not encrypted.", kind="encryption")
+            rows = await memberships.of_room(
+                db, room.room_nid, ("join", "invite"), limit=MAX_RECIPIENTS + 1
+            )
+        if len(rows) > MAX_RECIPIENTS:
+            raise TooLarge(f"Messages are encrypted for at most {MAX_RECIPIENTS} people.")
+        people = await self._people.get_many([row.user_nid for row in rows])
+        visibility = state.get((room.room_nid, VISIBILITY))
+        return EncryptedRoom(
+            room.room_id,
+            encryption,
+            history_visibility_of(None if visibility is None else visibility.event),
+            [Recipient(people[row.user_nid], row.membership) for row in rows],
+        )
 
     async def directory(
         self,
@@ -309,10 +359,12 @@ def _summary(
 ) -> RoomSummary:
     return RoomSummary(
         uuid=row.room.uuid,
+        room_id=row.room.room_id,
         kind=row.room.kind,
         name=look.name if peer is None else peer.name,
         topic=look.topic,
         avatar_url=look.avatar_url,
+        encryption=look.encryption,
         last_message=last,
         unread_count=unread_count,
         last_read_id=row.last_read,

@@ -26,13 +26,14 @@ _ONLY_FRAMES = frozenset(
 
 
 def rest_reference() -> str:
-    """Every operation, then the objects that answers are made of, then the errors."""
+    """Every operation, then the objects that bodies are made of, then the errors."""
+    bodies = [each.body for each in ALL_OPERATIONS if each.body is not NoBody]
     return "\n".join(
         [
             *_operations(),
             "### Objects",
             "",
-            *_objects(_answer_models()),
+            *_objects([*_answer_models(), *bodies], {each.__name__ for each in bodies}),
             "### Error codes",
             "",
             *_error_codes(code for code in ErrorCode if code not in _ONLY_FRAMES),
@@ -113,8 +114,8 @@ def _objects(models: Iterable[type[BaseModel]], without: Iterable[str] = ()) -> 
     for name, schema in schemas.items():
         if name not in without and schema.get("type") == "object":
             yield from (f"#### {name}", "", " ".join(schema["description"].split()), "")
-            yield from _fields(schema["properties"], schema.get("required", ()))
-            yield ""
+            if schema.get("properties"):
+                yield from (*_fields(schema["properties"], schema.get("required", ())), "")
 
 
 def _frames(models: Iterable[type[BaseModel]]) -> Iterator[str]:
@@ -163,8 +164,10 @@ def _basic_kind(schema: Schema) -> str:
             return "empty list"
         case {"type": "array", "items": dict(item)}:
             return f"list of {_kind(item)}"
+        case {"type": "object", "additionalProperties": dict(inner)} if inner:
+            return f"object of {_kind(inner)}"
         case _:
-            return str(schema.get("format", schema["type"]))
+            return str(schema.get("format", schema.get("type", "anything")))
 
 
 _LIMITS = {

@@ -6,7 +6,15 @@ cannot differ.
 
 from typing import Any
 
-from schema.operations import accounts, attachments, members, messages, people, rooms
+from schema.operations import (
+    accounts,
+    attachments,
+    encryption,
+    members,
+    messages,
+    people,
+    rooms,
+)
 from schema.operations.operation import Operation
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -15,6 +23,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *members.OPERATIONS,
     *messages.OPERATIONS,
     *people.OPERATIONS,
+    *encryption.OPERATIONS,
 )
 """What the native façade serves."""
 

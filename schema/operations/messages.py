@@ -41,7 +41,7 @@ SEND_MESSAGE = Operation(
     query=NoQuery,
     body=NewMessage,
     answers={201: MessageCreated},
-    errors=(*_IN_ROOM, ErrorCode.FORBIDDEN),
+    errors=(*_IN_ROOM, ErrorCode.FORBIDDEN, ErrorCode.ENCRYPTION_REQUIRED),
 )
 GET_MESSAGE = Operation(
     name="getMessage",
@@ -65,7 +65,7 @@ EDIT_MESSAGE = Operation(
     query=NoQuery,
     body=EditMessage,
     answers={200: Message},
-    errors=_CHANGE,
+    errors=(*_CHANGE, ErrorCode.ENCRYPTION_REQUIRED),
 )
 DELETE_MESSAGE = Operation(
     name="deleteMessage",

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,7 +14,6 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
-    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
@@ -111,7 +109,8 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _not_blank(text: str) -> str:
+def not_blank(text: str) -> str:
+    """Validator of a text that says something."""
     if not text.strip():
         raise PydanticCustomError("text", "must not be blank")
     return _without_nul(text)
@@ -131,7 +130,7 @@ UserUUID = Annotated[UUID, _naming("user")]
 SessionUUID = Annotated[UUID, _naming("session")]
 
 NUL_FREE = TextCheck(_without_nul)
-FILLED = TextCheck(_not_blank, _NOT_BLANK)
+FILLED = TextCheck(not_blank, _NOT_BLANK)
 """Not only white space."""
 
 MessageText = Annotated[str, Field(max_length=MAX_MESSAGE_BYTES), FILLED]
@@ -147,20 +146,6 @@ def _identifier(value: object) -> object:
 
 AttachmentUUID = Annotated[UUID, BeforeValidator(_identifier)]
 Attachments = Annotated[tuple[AttachmentUUID, ...], Field(max_length=MAX_ATTACHMENTS)]
-
-
-def _needed_without_attachments(text: str, info: ValidationInfo) -> str:
-    """Where the attachments are malformed, that is what is wrong."""
-    return text if info.data.get("attachments", True) else _not_blank(text)
-
-
-OptionalMessageText = Annotated[
-    str,
-    Field(max_length=MAX_MESSAGE_BYTES),
-    AfterValidator(_needed_without_attachments),
-    NUL_FREE,
-]
-"""Content of a message that may have attachments, which stand before it in the model."""
 
 ReactionKey = Annotated[str, Field(max_length=100), FILLED]
 AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url, _AVATAR_URL)]

@@ -1,7 +1,8 @@
 """Frames that clients send over the WebSocket.
 
-`message.send` refuses fields it does not know, because a misspelt `reply_to` would be lost; the
-other frames ignore them (the rule stands in `schema.wire`).
+`message.send` refuses fields it does not know, because a misspelt `reply_to` would be lost, and so
+do `keys.upload` and `encryption.listen`; the other frames ignore them (the rule stands in
+`schema.wire`).
 """
 
 from typing import Annotated, Literal
@@ -11,13 +12,22 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from schema.wire.base import (
     Attachments,
     ExactRequest,
-    MessageText,
     MessageUUID,
-    OptionalMessageText,
     ReactionKey,
     Ref,
     Request,
     RoomUUID,
+)
+from schema.wire.encryption import (
+    DeviceMessages,
+    FilledName,
+    KeyClaim,
+    KeyQuery,
+    KeyUpload,
+    OptionalEditText,
+    OptionalEncrypted,
+    OptionalMessageText,
+    SyncToken,
 )
 from schema.wire.objects import Status
 
@@ -37,7 +47,9 @@ class MessageSend(Frame, ExactRequest):
     attachments: Attachments = ()
     """Files to show, by the `id` that the upload answered. Each becomes a message; the last one \
 has the content and is what the answer is about."""
-    content: OptionalMessageText
+    encrypted: OptionalEncrypted = None
+    """In place of `content`; needed in an encrypted room."""
+    content: OptionalMessageText = None
     """May be empty if there are attachments."""
     reply_to: MessageUUID | None = None
     thread_id: MessageUUID | None = None
@@ -49,7 +61,9 @@ class MessageEdit(Frame):
 
     type: Literal["message.edit"]
     message_id: MessageUUID
-    content: MessageText
+    encrypted: OptionalEncrypted = None
+    """In place of `content`; needed in an encrypted room."""
+    content: OptionalEditText = None
 
 
 class MessageDelete(Frame):
@@ -104,6 +118,50 @@ class PresenceUpdate(Frame):
     status: Status
 
 
+class KeysUpload(Frame, KeyUpload):
+    """Upload keys of this device. Answered by `keys.uploaded`."""
+
+    type: Literal["keys.upload"]
+
+
+class KeysQuery(Frame, KeyQuery):
+    """Read keys of users. Answered by `keys.queried`."""
+
+    type: Literal["keys.query"]
+
+
+class KeysClaim(Frame, KeyClaim):
+    """Take one-time keys of devices. Answered by `keys.claimed`."""
+
+    type: Literal["keys.claim"]
+
+
+class ToDeviceSend(Frame):
+    """Send messages to devices. Answered by `ack` once they are safe."""
+
+    type: Literal["to_device.send"]
+    ref: Ref
+    """Names the frame; one that repeats it sends nothing."""
+    event_type: FilledName
+    messages: DeviceMessages
+    """Contents by user and device; `*` means all devices of a user."""
+
+
+class EncryptionListen(Frame, ExactRequest):
+    """From now on this connection is told what concerns encryption, by `encryption.news`."""
+
+    type: Literal["encryption.listen"]
+    since: SyncToken | None = None
+    """The token of the last news that the device has, which this acknowledges; absent: none."""
+
+
+class EncryptionAck(Frame):
+    """The device has what came with a token; only then more comes."""
+
+    type: Literal["encryption.ack"]
+    token: SyncToken
+
+
 class Ping(Frame):
     """Answered by `pong`."""
 
@@ -120,6 +178,12 @@ ClientFrame = Annotated[
     | TypingStart
     | TypingStop
     | PresenceUpdate
+    | KeysUpload
+    | KeysQuery
+    | KeysClaim
+    | ToDeviceSend
+    | EncryptionListen
+    | EncryptionAck
     | Ping,
     Field(discriminator="type"),
 ]
@@ -134,11 +198,18 @@ CLIENT_FRAMES: tuple[type[Frame], ...] = (
     TypingStart,
     TypingStop,
     PresenceUpdate,
+    KeysUpload,
+    KeysQuery,
+    KeysClaim,
+    ToDeviceSend,
+    EncryptionListen,
+    EncryptionAck,
     Ping,
 )
 
 WRITES = (MessageSend, MessageEdit, MessageDelete, ReactionAdd, ReactionRemove)
-"""Frames whose answer is `message.sent`; the others but `ping` get `ack` if they have a `ref`."""
+"""Frames whose answer is `message.sent`; the others but `ping` and those about keys get `ack` if \
+they have a `ref`."""
 
 _CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(
     ClientFrame, config=ConfigDict(hide_input_in_errors=True)

@@ -34,6 +34,21 @@ class ErrorCode(StrEnum):
     )
     UNAUTHENTICATED = "UNAUTHENTICATED", 401, "No valid token, password or ticket."
     FORBIDDEN = "FORBIDDEN", 403, "A rule of the room or of the server forbids it."
+    ENCRYPTION_REQUIRED = (
+        "ENCRYPTION_REQUIRED",
+        403,
+        "Messages of this room must be encrypted: send `encrypted`.",
+    )
+    PASSWORD_REQUIRED = (
+        "PASSWORD_REQUIRED",
+        403,
+        "Only whoever knows the account's password may; `password` is missing or wrong.",
+    )
+    WRONG_BACKUP_VERSION = (
+        "WRONG_BACKUP_VERSION",
+        403,
+        "Keys go into the newest backup only, and this is another.",
+    )
     RATE_LIMITED = "RATE_LIMITED", 429, "Too fast; `retry_after_ms` says when to try again."
     TOO_LARGE = "TOO_LARGE", 413, "Over a size limit."
     CONFLICT = (

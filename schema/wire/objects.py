@@ -34,6 +34,8 @@ class Me(User):
     """The part of the Matrix user ID before the colon."""
     user_id: str
     """The Matrix user ID."""
+    device_id: str
+    """What Matrix calls the session that asks."""
     is_admin: bool
 
 
@@ -91,6 +93,22 @@ class Reaction(Answer):
     """Whether the caller is among them; only in REST answers."""
 
 
+class Encrypted(Answer):
+    """What an encrypted message says, for devices that have its key (`m.room.encrypted`)."""
+
+    algorithm: str
+    ciphertext: str
+    session_id: str
+    sender_key: str | None = None
+    device_id: str | None = None
+    event_id: str
+    """The Matrix event that carries it: of an edited message, the newest edit."""
+    sender: str
+    """The Matrix user ID of whoever wrote it."""
+    reference: str | None = None
+    """The Matrix ID of an event that this one belongs to (`m.reference`)."""
+
+
 class Message(Answer):
     """A message as it is now: after its edits, with its reactions."""
 
@@ -98,11 +116,13 @@ class Message(Answer):
     room_id: UUID
     user_id: UUID
     user_name: str
-    content: str
-    """Empty for a deleted message."""
+    content: str | None = None
+    """Empty for a deleted message; absent for one that has `encrypted`."""
     created_at: Timestamp
     reply_to: UUID | None
     attachments: list[Attachment]
+    encrypted: Encrypted | None = None
+    """In place of `content`."""
     thread_id: UUID | None = None
     """The first message of the thread that this one is in."""
     thread_count: int | None = None
@@ -110,6 +130,16 @@ class Message(Answer):
     edited_at: Timestamp | None = None
     reactions: list[Reaction] | None = None
     deleted_at: Timestamp | None = None
+
+
+class Encryption(Answer):
+    """How messages of a room are encrypted. What the room does not say is left out."""
+
+    algorithm: str
+    rotation_period_ms: int | None = None
+    """After so long a sender begins another session."""
+    rotation_period_msgs: int | None = None
+    """After so many messages a sender begins another session."""
 
 
 class RoomOutline(Answer):
@@ -132,6 +162,10 @@ class RoomOutline(Answer):
     """Whether everybody on the server may find and join it."""
     history_visibility: HistoryVisibility | None = None
     """Who may read what was written before they joined."""
+    encryption: Encryption | None = None
+    """Only of a room where messages must be encrypted."""
+    matrix_id: str | None = None
+    """The Matrix room ID; only of such a room."""
 
 
 class Room(RoomOutline):
@@ -156,6 +190,10 @@ class RoomSummary(Answer):
     member_count: int | None = None
     last_read_id: UUID | None = None
     """The message up to which the caller has read."""
+    encryption: Encryption | None = None
+    """Only of a room where messages must be encrypted."""
+    matrix_id: str | None = None
+    """The Matrix room ID; only of such a room."""
 
 
 class Channel(Answer):

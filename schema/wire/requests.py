@@ -10,15 +10,14 @@ from schema.wire.base import (
     Attachments,
     AvatarURL,
     ExactRequest,
-    MessageText,
     MessageUUID,
-    OptionalMessageText,
     Query,
     Ref,
     Request,
     RoomUUID,
     UserUUID,
 )
+from schema.wire.encryption import OptionalEditText, OptionalEncrypted, OptionalMessageText
 from schema.wire.objects import HistoryVisibility, Role, RoomType
 
 MAX_PAGE = 200
@@ -107,6 +106,8 @@ class NewRoom(ExactRequest):
     """Channels: the part of a Matrix room alias before the colon."""
     version: Annotated[str, Field(max_length=32), FILLED] | None = None
     """Matrix room version; absent: the server's default."""
+    encrypted: bool = False
+    """Whether messages must be encrypted; a direct room that exists already stays as it is."""
 
 
 class UpdateRoom(ExactRequest):
@@ -122,6 +123,8 @@ class UpdateRoom(ExactRequest):
     """Empty removes it."""
     public: bool | None = None
     history_visibility: HistoryVisibility | None = None
+    encrypted: bool | None = None
+    """True: from now on messages must be encrypted. That cannot be undone."""
 
 
 class AddMembers(Request):
@@ -160,7 +163,9 @@ class NewMessage(ExactRequest):
     attachments: Attachments = ()
     """Files to show, by the `id` that the upload answered. Each becomes a message; the last one \
 has the content."""
-    content: OptionalMessageText
+    encrypted: OptionalEncrypted = None
+    """In place of `content`; needed in an encrypted room."""
+    content: OptionalMessageText = None
     """May be empty if there are attachments."""
     reply_to: MessageUUID | None = None
     thread_id: MessageUUID | None = None
@@ -172,7 +177,9 @@ has the content."""
 class EditMessage(Request):
     """Replace the content of a message of one's own."""
 
-    content: MessageText
+    encrypted: OptionalEncrypted = None
+    """In place of `content`; needed in an encrypted room."""
+    content: OptionalEditText = None
     ref: Ref | None = None
     """A request that repeats the `ref` of an earlier one of the session is the same request."""
 

@@ -22,6 +22,10 @@ class LoggedIn(Tokens):
     """A new session."""
 
     user: User
+    user_id: str
+    """The Matrix user ID."""
+    device_id: str
+    """What Matrix calls the session."""
 
 
 class Ticket(Answer):

@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from schema.wire.base import Answer, Cursor, Timestamp
+from schema.wire.encryption import ClaimedKeys, KeysUploadedAnswer, News, QueriedKeys
 from schema.wire.errors import ErrorCode
 from schema.wire.objects import Message, RoomOutline, Status, User, UserRef
 
@@ -202,6 +203,35 @@ class MemberLeft(Durable):
     reason: Literal["left", "removed", "banned"] | None = None
 
 
+class KeysUploaded(KeysUploadedAnswer):
+    """Answer to `keys.upload`."""
+
+    type: Literal["keys.uploaded"]
+    ref: str | None = None
+
+
+class KeysQueried(QueriedKeys):
+    """Answer to `keys.query`."""
+
+    type: Literal["keys.queried"]
+    ref: str | None = None
+
+
+class KeysClaimed(ClaimedKeys):
+    """Answer to `keys.claim`."""
+
+    type: Literal["keys.claimed"]
+    ref: str | None = None
+
+
+class EncryptionNews(News):
+    """To a connection that sent `encryption.listen`: at first what is there, then whenever there is
+    something new. The next one comes after `encryption.ack` with this one's token.
+    """
+
+    type: Literal["encryption.news"]
+
+
 class Resumed(Answer):
     """Everything that was missed has been sent; what follows is live."""
 
@@ -260,6 +290,10 @@ SERVER_FRAMES: tuple[type[Answer], ...] = (
     RoomDeleted,
     MemberJoined,
     MemberLeft,
+    KeysUploaded,
+    KeysQueried,
+    KeysClaimed,
+    EncryptionNews,
     Resumed,
     SessionRevoked,
     Ack,

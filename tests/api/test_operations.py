@@ -1,5 +1,7 @@
 """Every REST operation over services that are made up: what is documented is what is served."""
 
+from types import SimpleNamespace
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -7,6 +9,8 @@ from clientapi.authentication import Ticket
 from clientapi.native.rest.routes import add_routes, endpoints
 from clientapi.native.services import NativeServices
 from clientapi.rate_limits import RateLimits
+from e2e.backed_up_keys import key_row
+from e2e.device_lists import DeviceListChanges
 from homeserver.actions.create_room import NewRoom
 from homeserver.actions.registration import Invitation, Registrant
 from homeserver.actions.room_settings import Changes
@@ -14,14 +18,27 @@ from homeserver.actions.tokens import Grant
 from homeserver.actions.transactions import Sent
 from homeserver.clock import SystemClock
 from homeserver.config import RateLimitsConfig
+from homeserver.errors import InvalidSignature
+from homeserver.events.content import RoomEncryption
 from homeserver.events.room_version import ROOM_VERSIONS
 from homeserver.events.stored import RoomRecord
 from homeserver.identifiers import EventID, RoomID, UserID, native_uuid
+from homeserver.storage.key_backups import BackupRow
+from homeserver.storage.one_time_keys import Stock
 from homeserver.streams.people import Person
+from homeserver.sync.encryption_news import EncryptionNews
+from homeserver.sync.token import SyncToken
 from homeserver.views.messages import MessageView, Reaction
 from homeserver.views.presence import PresenceView
 from homeserver.views.room_settings import RoomDetails
-from homeserver.views.rooms import ChannelView, InviteView, MemberView, RoomSummary
+from homeserver.views.rooms import (
+    ChannelView,
+    EncryptedRoom,
+    InviteView,
+    MemberView,
+    Recipient,
+    RoomSummary,
+)
 from homeserver.views.sessions import SessionView
 from homeserver.views.timeline import ReceiptView
 from homeserver.views.users import UserView
@@ -77,6 +94,7 @@ RECORD = RoomRecord(
 )
 DETAILS = RoomDetails(
     uuid=ROOM,
+    room_id=ROOM_ID,
     kind="group",
     name="Team",
     topic=None,
@@ -90,10 +108,12 @@ DETAILS = RoomDetails(
 )
 SUMMARY = RoomSummary(
     uuid=ROOM,
+    room_id=ROOM_ID,
     kind="group",
     name="Team",
     topic="Tea",
     avatar_url=None,
+    encryption=None,
     last_message=RICH,
     unread_count=3,
     last_read_id=MESSAGE,
@@ -101,10 +121,12 @@ SUMMARY = RoomSummary(
 )
 EMPTY_SUMMARY = RoomSummary(
     uuid=ROOM,
+    room_id=ROOM_ID,
     kind="direct",
     name=None,
     topic=None,
     avatar_url=None,
+    encryption=None,
     last_message=None,
     unread_count=0,
     last_read_id=None,
@@ -131,6 +153,27 @@ SESSION = SessionView(
 )
 GRANT = Grant(requester=ALICE, access_token="a.b.c", expires_in_s=60, refresh_token="fresh")
 SENT = Sent(MESSAGE, ROOM, EventID("$message"), NOW_MS, 5)
+
+
+QUERIED = {
+    "device_keys": {"@bob:example.org": {"PHONE": {}}},
+    "master_keys": {},
+    "self_signing_keys": {},
+    "user_signing_keys": {},
+    "failures": {},
+}
+BACKUP = BackupRow(
+    backup_nid=1, algorithm="m.megolm_backup.v1", auth_data=b"{}", etag=3, key_count=2
+)
+BACKED_UP = key_row(
+    ROOM_ID, "S", first_message_index=0, forwarded_count=0, is_verified=True, session_data={}
+)
+NEWS = EncryptionNews(
+    token=SyncToken(events=5),
+    to_device=[b'{"sender":"@bob:example.org","type":"m.dummy","content":{}}'],
+    device_lists=DeviceListChanges(frozenset({BOB.user_id})),
+    stock=Stock({"signed_curve25519": 5}, ("signed_curve25519",)),
+)
 
 
 class Service:
@@ -177,12 +220,30 @@ def services():
         ),
         tokens=Service(refresh=GRANT),
         profile=Service(),
+        encryption=SimpleNamespace(
+            device_keys=Service(upload={"signed_curve25519": 5}, query=QUERIED),
+            one_time_keys=Service(claim={"one_time_keys": {}, "failures": {}}),
+            to_device=Service(),
+            cross_signing=Service(
+                add_signatures={BOB.user_id: {"PHONE": InvalidSignature("This is another.")}}
+            ),
+            key_backup=Service(
+                create="1", get=BACKUP, put_keys=BACKUP, keys=[BACKED_UP], delete_keys=BACKUP
+            ),
+        ),
+        encryption_sync=Service(since=NEWS),
+        identity=Service(),
+        account_data=Service(),
+        account_data_views=Service(get=b'{"key":"abc"}'),
         rooms=Service(
             list=[SUMMARY, EMPTY_SUMMARY],
             get=DETAILS,
             members=[MemberView(ANN, "admin"), MemberView(BOB, "member")],
             directory=[ChannelView(ROOM, "Tea", None, None, 4, True)],
             invitations=[InviteView(DETAILS, BOB, NOW_MS)],
+            encryption=EncryptedRoom(
+                ROOM_ID, RoomEncryption(), "shared", [Recipient(BOB, "invite")]
+            ),
         ),
         timeline=Service(
             page=[PLAIN, RICH],
@@ -214,6 +275,8 @@ VALUES = {
     "user_id": str(BOB.uuid),
     "session_id": str(ALICE.session_uuid),
     "key": "👍",
+    "version": "1",
+    "type": "m.secret_storage.default_key",
 }
 BODIES = {
     "login": {"email": "alice@example.com", "password": "b"},
@@ -232,6 +295,16 @@ BODIES = {
     "inviteUser": {"user_id": str(BOB.uuid)},
     "sendMessage": {"content": "Hello"},
     "editMessage": {"content": "Hello"},
+    "uploadKeys": {},
+    "queryKeys": {"device_keys": {"@bob:example.org": []}},
+    "claimKeys": {"one_time_keys": {}},
+    "sendToDevices": {"type": "m.dummy", "ref": "r1", "messages": {}},
+    "setIdentity": {},
+    "addSignatures": {"@bob:example.org": {"PHONE": {}}},
+    "createBackup": {"algorithm": "m.megolm_backup.v1", "auth_data": {}},
+    "updateBackup": {"algorithm": "m.megolm_backup.v1", "auth_data": {}},
+    "putBackupKeys": {"rooms": {}},
+    "putAccountData": {"key": "abc"},
 }
 QUERIES = {"searchUsers": {"q": "bo"}, "searchMessages": {"q": "tea"}}
 

@@ -431,6 +431,7 @@ class Stage:
             receipts=_Receipts(self),
             typing=_Typing(self),
             presence=_Presence(self),
+            encryption=SimpleNamespace(device_keys=None, one_time_keys=None, to_device=None),
             views=_Views(self),
             requester_of=self._requester_of,
             authenticator=_Authenticator(self),
@@ -661,6 +662,7 @@ class _Views:
         members = tuple(self._stage.people[name] for name in room.members)
         return RoomDetails(
             uuid=room.uuid,
+            room_id=room.record.room_id,
             kind=room.record.kind,
             name=room.name,
             topic=None,

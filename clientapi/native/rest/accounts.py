@@ -112,10 +112,12 @@ class AccountEndpoints:
 
     async def _logged_in(self, grant: Grant) -> Json:
         user = await self._users.me(grant.requester)
-        return {**_tokens(grant), "user": render.user(user)}
+        by = grant.requester
+        names = {"user_id": by.user_id, "device_id": by.device_id}
+        return {**_tokens(grant), "user": render.user(user), **names}
 
     async def _me(self, by: Requester) -> Json:
-        return _me(await self._users.me(by), is_admin=by.is_admin)
+        return _me(await self._users.me(by), by)
 
 
 def _tokens(grant: Grant) -> render.Rendered:
@@ -127,12 +129,13 @@ def _tokens(grant: Grant) -> render.Rendered:
     }
 
 
-def _me(view: UserView, *, is_admin: bool) -> render.Rendered:
+def _me(view: UserView, by: Requester) -> render.Rendered:
     return {
         **render.user(view),
         "username": localpart_of(view.user_id),
         "user_id": view.user_id,
-        "is_admin": is_admin,
+        "device_id": by.device_id,
+        "is_admin": by.is_admin,
     }
 
 

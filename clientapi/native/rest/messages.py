@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from clientapi.native import render
+from clientapi.native.encryption_objects import said
 from clientapi.native.rest.endpoint import Call, Endpoint, Json, Private
 from clientapi.native.services import NativeServices
 from homeserver.requester import Requester
@@ -51,7 +52,7 @@ class MessageEndpoints:
         sent = await self._send.message(
             by,
             call.path.room_id,
-            body.content,
+            said(body.content, body.encrypted),
             reply_to=body.reply_to,
             thread=body.thread_id,
             attachments=body.attachments,
@@ -68,7 +69,8 @@ class MessageEndpoints:
     ) -> Json:
         self._limits.message(by.user_nid)
         message_id = call.path.message_id
-        await self._send.edit(by, message_id, call.body.content, ref=call.body.ref)
+        body = call.body
+        await self._send.edit(by, message_id, said(body.content, body.encrypted), ref=body.ref)
         return render.message(await self._timeline.message(by, message_id), personal=True)
 
     async def delete_message(self, call: Call[MessagePath, NoQuery, NoBody], by: Requester) -> Json:

@@ -4,7 +4,13 @@ from clientapi.native import render
 from clientapi.native.render import Rendered
 from homeserver.requester import Requester
 from homeserver.views.room_settings import RoomDetails
-from homeserver.views.rooms import ChannelView, InviteView, MemberView, RoomSummary
+from homeserver.views.rooms import (
+    ChannelView,
+    EncryptedRoom,
+    InviteView,
+    MemberView,
+    RoomSummary,
+)
 from schema.wire.times import timestamp
 
 
@@ -27,6 +33,7 @@ def summary(view: RoomSummary) -> Rendered:
         "avatar_url": view.avatar_url,
         "member_count": view.member_count,
         "last_read_id": view.last_read_id,
+        **render.encryption(view.room_id, view.encryption),
     }
 
 
@@ -48,6 +55,25 @@ def invite(view: InviteView, by: Requester) -> Rendered:
         "room": render.room_outline(view.room, reader=by.user_uuid),
         "by": render.user_ref(view.by),
         "invited_at": timestamp(view.invited_at_ms),
+    }
+
+
+def recipients(view: EncryptedRoom) -> Rendered:
+    """See `schema.wire.encryption.RoomEncryption`."""
+    return {
+        "matrix_id": view.room_id,
+        "algorithm": view.encryption.algorithm,
+        "rotation_period_ms": view.encryption.rotation_period_ms,
+        "rotation_period_msgs": view.encryption.rotation_period_msgs,
+        "history_visibility": view.history_visibility,
+        "members": [
+            {
+                **render.user_ref(each.person),
+                "user_id": each.person.user_id,
+                "membership": each.membership,
+            }
+            for each in view.recipients
+        ],
     }
 
 

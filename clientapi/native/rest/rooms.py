@@ -51,6 +51,7 @@ class RoomEndpoints:
             version=body.version,
             alias=body.alias,
             history_visibility=body.history_visibility,
+            encrypted=body.encrypted,
         )
         record, created = await self._create_room.create(by, wanted)
         room = room_objects.room(await self._rooms.get(by, record.uuid), by)
@@ -70,6 +71,7 @@ class RoomEndpoints:
             members=body.members,
             public=body.public,
             history_visibility=body.history_visibility,
+            encrypted=body.encrypted,
         )
         await self._settings.update(by, call.path.room_id, changes)
         return room_objects.room(await self._rooms.get(by, call.path.room_id), by)

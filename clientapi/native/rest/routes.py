@@ -6,6 +6,7 @@ from itertools import chain
 from aiohttp import web
 
 from clientapi.native.rest.accounts import AccountEndpoints
+from clientapi.native.rest.encryption import BackupEndpoints, EncryptionEndpoints
 from clientapi.native.rest.endpoint import Callers, Endpoint, serve
 from clientapi.native.rest.members import MemberEndpoints
 from clientapi.native.rest.messages import MessageEndpoints
@@ -37,4 +38,6 @@ def endpoints(services: NativeServices) -> Iterator[Endpoint]:
         MemberEndpoints(services=services).endpoints(),
         MessageEndpoints(services=services).endpoints(),
         PeopleEndpoints(services=services).endpoints(),
+        EncryptionEndpoints(services=services).endpoints(),
+        BackupEndpoints(services=services).endpoints(),
     )

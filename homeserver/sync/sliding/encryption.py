@@ -14,12 +14,11 @@ import orjson
 from e2e.device_lists import NO_CHANGES, DeviceListChanges, load_changes
 from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
-from homeserver.storage import to_device
 from homeserver.storage.database import Connection
 from homeserver.storage.one_time_keys import Stock
 from homeserver.storage.sync_reads import Positions
 from homeserver.sync.answer import told_key_counts
-from homeserver.sync.encryption_reading import MAX_TO_DEVICE
+from homeserver.sync.encryption_reading import MAX_TO_DEVICE, waiting_messages
 from homeserver.sync.journal import News
 from homeserver.sync.sliding.request import ExtensionWish, SlidingRequest
 from homeserver.sync.token import SyncToken
@@ -57,16 +56,15 @@ async def read_news(
     now: Positions,
 ) -> EncryptionNews:
     """done: position of the messages that the device has. since: what the connection was told."""
-    events: list[bytes] = []
+    events: Sequence[bytes] = ()
     next_batch = now.to_device
     wish = request.extensions.get(TO_DEVICE)
     if wish is not None:
         after = done if done <= now.to_device else 0
         limit = min(wish.limit or MAX_TO_DEVICE, MAX_TO_DEVICE)
-        rows = await to_device.waiting(db, by.session_nid, after=after, limit=limit + 1)
-        events = [event for _, event in rows[:limit]]
-        if len(rows) > limit:
-            next_batch = rows[limit - 1][0]
+        events, next_batch = await waiting_messages(
+            db, by.session_nid, after=after, upto=now.to_device, limit=limit
+        )
     changes = NO_CHANGES
     if E2EE in request.extensions and since is not None:
         changes = await load_changes(db, by, events=since.events, device_lists=since.device_lists)
