@@ -10,6 +10,7 @@ from homeserver.streams.bus import Bus
 
 CAPACITY = 50_000
 TOPIC = "one-time-keys"
+KeyStock = Stock
 EMPTY = Stock({}, ())
 _SESSIONS_OF_AN_ANNOUNCEMENT = 300
 

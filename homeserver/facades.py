@@ -315,6 +315,7 @@ def _live(
             typing=core.actions.typing,
             presence=core.actions.presence,
             encryption=core.encryption,
+            encryption_sync=services.encryption_sync,
             views=views,
             requester_of=accounts.sessions.requester,
             authenticator=services.authenticator,

@@ -5,7 +5,7 @@ told so and then hears nothing more of the room.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from clientapi.native.audience import Audience, Listener
@@ -66,9 +66,18 @@ class Waiting:
 class Broadcast:
     """Writes publications."""
 
-    def __init__(self, *, audience: Audience, fanout: Fanout, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        audience: Audience,
+        fanout: Fanout,
+        metrics: Metrics,
+        on_move: Callable[[Committed, Step], None],
+    ) -> None:
+        """on_move: somebody hears a room now, or does no more."""
         self._audience = audience
         self._fanout = fanout
+        self._on_move = on_move
         self._deliveries = metrics.deliveries
 
     def run(self, run: Sequence[Waiting], receipts: int) -> None:
@@ -118,6 +127,8 @@ class Broadcast:
             self._fanout.write([each for each in present if each in hearing], frame)
         if publication.step is Step.ENTERS and subject is not None:
             self._audience.enter(subject, room_nid, committed.position)
+        if publication.step is not Step.NONE:
+            self._on_move(committed, publication.step)
         if publication.step is Step.NONE and publication.subject_id in joining:
             # An invitation that the same change answers is no news.
             return

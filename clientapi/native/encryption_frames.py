@@ -7,6 +7,7 @@ import orjson
 
 from clientapi.native.connection import Asked, Connection
 from clientapi.native.encryption_objects import key_upload, native_txn_id
+from clientapi.native.listening import Listening
 from clientapi.rate_limits import RateLimits
 from homeserver.encryption import Encryption
 from homeserver.errors import TooLarge
@@ -28,11 +29,17 @@ class EncryptionFrames:
     """
 
     def __init__(
-        self, *, encryption: Encryption, rate_limits: RateLimits, max_answer_bytes: int
+        self,
+        *,
+        encryption: Encryption,
+        listening: Listening,
+        rate_limits: RateLimits,
+        max_answer_bytes: int,
     ) -> None:
         self._device_keys = encryption.device_keys
         self._one_time_keys = encryption.one_time_keys
         self._to_device = encryption.to_device
+        self._listening = listening
         self._rate_limits = rate_limits
         self._max_answer_bytes = max_answer_bytes
 
@@ -42,6 +49,8 @@ class EncryptionFrames:
             frames.KeysQuery: self._keys_query,
             frames.KeysClaim: self._keys_claim,
             frames.ToDeviceSend: self._to_device_send,
+            frames.EncryptionListen: self._encryption_listen,
+            frames.EncryptionAck: self._encryption_ack,
         }
 
     async def _keys_upload(self, connection: Connection, frame: frames.KeysUpload) -> Answer:
@@ -67,6 +76,16 @@ class EncryptionFrames:
         txn_id = native_txn_id(frame.ref)
         await self._to_device.send(connection.by, frame.event_type, txn_id, frame.messages)
         return {"type": "ack", "ref": frame.ref}
+
+    async def _encryption_listen(
+        self, connection: Connection, frame: frames.EncryptionListen
+    ) -> Answer:
+        await self._listening.listen(connection, frame.since)
+        return None if frame.ref is None else {"type": "ack", "ref": frame.ref}
+
+    async def _encryption_ack(self, connection: Connection, frame: frames.EncryptionAck) -> Answer:
+        await self._listening.acknowledge(connection, frame.token)
+        return None if frame.ref is None else {"type": "ack", "ref": frame.ref}
 
 
 def _answer(frame_type: str, frame: Frame, said: Mapping[str, Any]) -> Answer:

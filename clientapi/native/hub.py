@@ -114,7 +114,7 @@ class Hub:
         `rooms_of`.
         """
         self._audience.add(connection, rooms)
-        self._progress.events = self._position()
+        self._progress.events = self.position
         connection.heard_from = self._progress.events
         return self._progress.cursor
 
@@ -122,13 +122,16 @@ class Hub:
         """Waits until everything up to a position is published. Raises Unavailable."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._position() < position:
+                while self.position < position:
                     await self._more_is_published()
         except TimeoutError:
             raise Unavailable("The server is catching up; please try again") from None
 
-    def _position(self) -> int:
-        """The tail moves on without telling where the events concern nobody."""
+    @property
+    def position(self) -> int:
+        """Up to here, everybody has heard everything. The tail moves on without telling where the
+        events concern nobody.
+        """
         return self._progress.events if self._waiting else self._tail.position
 
     async def _more_is_published(self) -> None:

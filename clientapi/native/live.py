@@ -12,11 +12,13 @@ from clientapi.native.broadcast import Broadcast
 from clientapi.native.connections import Connections, FindRequester
 from clientapi.native.cursor import Progress
 from clientapi.native.delivered import Deliveries, Delivery
+from clientapi.native.device_watch import DeviceWatch
 from clientapi.native.dispatch import Dispatch
 from clientapi.native.encryption_frames import EncryptionFrames
 from clientapi.native.entrance import Entrance
 from clientapi.native.heartbeat import Heartbeat, Pings
 from clientapi.native.hub import Hub
+from clientapi.native.listening import Listening
 from clientapi.native.moments import Moments
 from clientapi.native.reads import Reads
 from clientapi.native.related import Relating
@@ -38,7 +40,10 @@ from homeserver.streams.people import People
 from homeserver.streams.presence import PresenceStream
 from homeserver.streams.receipts import ReceiptTail
 from homeserver.streams.tail import EventTail
+from homeserver.streams.to_device import ToDeviceTail
 from homeserver.streams.typing import TypingStream
+from homeserver.sync.encryption_news import MAX_BYTES, EncryptionSync
+from homeserver.sync.token import SyncToken
 from homeserver.views.live import Live as LiveViews
 from schema.wire.errors import CloseCode
 
@@ -61,6 +66,9 @@ class Live:
     deliveries: Deliveries
     heartbeat: Heartbeat
     dispatch: Dispatch
+    listening: Listening
+    watch: DeviceWatch
+    to_device: ToDeviceTail
     events: EventTail
     marks: ReceiptTail
     typing: TypingStream
@@ -78,6 +86,8 @@ class Live:
             lambda room, person, active: self.moments.typing(room, person, active=active)
         )
         self.presence.subscribe(self.moments.presence)
+        self.listening.start(self.to_device, self.bus)
+        self.watch.start()
         connections = self.connections
         self.bus.subscribe("session-revoked", lambda uuid: connections.revoke(UUID(uuid)))
         self.bus.subscribe("account-changed", lambda uuid: connections.account_changed(UUID(uuid)))
@@ -104,6 +114,8 @@ class Live:
         self.moments.stop()
         self.reads.stop()
         self.unreads.stop()
+        self.listening.stop()
+        self.watch.stop()
         self.hub.stop()
 
 
@@ -126,6 +138,7 @@ class Needs:
     typing: Typing
     presence: Presence
     encryption: Encryption
+    encryption_sync: EncryptionSync
     views: LiveViews
     requester_of: FindRequester
     authenticator: Authenticator
@@ -145,6 +158,8 @@ class _Ground:
     deliveries: Deliveries
     hub: Hub
     unreads: Unreads
+    listening: Listening
+    watch: DeviceWatch
 
 
 def build_native(needs: Needs) -> Live:
@@ -157,6 +172,7 @@ def build_native(needs: Needs) -> Live:
         presence=needs.presence,
         encryption=EncryptionFrames(
             encryption=needs.encryption,
+            listening=ground.listening,
             rate_limits=needs.rate_limits,
             max_answer_bytes=needs.config.websocket.max_pending_bytes // 2,
         ),
@@ -184,6 +200,9 @@ def build_native(needs: Needs) -> Live:
         deliveries=ground.deliveries,
         heartbeat=heartbeat,
         dispatch=dispatch,
+        listening=ground.listening,
+        watch=ground.watch,
+        to_device=needs.encryption.to_device_tail,
         events=needs.events,
         marks=needs.marks,
         typing=needs.typing_stream,
@@ -205,10 +224,32 @@ def _build_ground(needs: Needs) -> _Ground:
     )
     pings = Pings(progress=progress, clock=needs.clock)
     deliveries = _build_deliveries(needs, audience, connections, pings)
+    news, to_device = needs.encryption_sync, needs.encryption.to_device_tail
+    listening = Listening(
+        news=news,
+        connections=connections,
+        now=lambda: SyncToken(
+            events=watch.events, to_device=to_device.position, device_lists=watch.devices
+        ),
+        max_bytes=min(MAX_BYTES, settings.max_pending_bytes // 4),
+    )
+    watch = DeviceWatch(
+        tail=needs.encryption.device_list_tail,
+        news=news,
+        listening=listening,
+        audience=audience,
+        people=needs.people,
+        published=lambda: hub.position,
+    )
     hub = Hub(
         tail=needs.events,
         audience=audience,
-        broadcast=Broadcast(audience=audience, fanout=connections.fanout, metrics=needs.metrics),
+        broadcast=Broadcast(
+            audience=audience,
+            fanout=connections.fanout,
+            metrics=needs.metrics,
+            on_move=watch.moved,
+        ),
         relating=Relating(views=needs.views, people=needs.people),
         deliveries=deliveries,
         views=needs.views,
@@ -231,6 +272,8 @@ def _build_ground(needs: Needs) -> _Ground:
         deliveries=deliveries,
         hub=hub,
         unreads=unreads,
+        listening=listening,
+        watch=watch,
     )
 
 
@@ -292,6 +335,7 @@ def _build_websockets(
         replay=replay,
         connections=ground.connections,
         dispatch=dispatch,
+        listening=ground.listening,
         deliveries=ground.deliveries,
         pings=ground.pings,
         heartbeat=heartbeat,

@@ -25,6 +25,7 @@ from clientapi.native.entrance import PROTOCOL, Entrance
 from clientapi.native.framing import json_frame, pong_frame
 from clientapi.native.heartbeat import Heartbeat, Pings
 from clientapi.native.hub import Hub
+from clientapi.native.listening import Listening
 from clientapi.native.outbox import Outbox, Turn
 from clientapi.native.replay import Missed, Replay
 from clientapi.native.session import Farewell, Limits, Outcome, Refusal, Session
@@ -62,6 +63,7 @@ class WebSockets:
         replay: Replay,
         connections: Connections,
         dispatch: Dispatch,
+        listening: Listening,
         deliveries: Deliveries,
         pings: Pings,
         heartbeat: Heartbeat,
@@ -73,6 +75,7 @@ class WebSockets:
         self._replay = replay
         self._connections = connections
         self._dispatch = dispatch
+        self._listening = listening
         self._deliveries = deliveries
         self._pings = pings
         self._heartbeat = heartbeat
@@ -187,6 +190,7 @@ class WebSockets:
     def _leave(self, connection: Connection) -> None:
         connection.task = None
         self._heartbeat.remove(connection)
+        self._listening.forget(connection)
         self._connections.closed(connection)
         self._dispatch.departed(connection)
 

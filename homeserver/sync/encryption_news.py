@@ -25,13 +25,18 @@ MAX_BYTES = 262_144
 @value
 class EncryptionNews:
     """to_device: events as JSON. token: up to where this is all. stock: what the device has to
-    hand out.
+    hand out. is_all: False where messages wait that are not among these.
     """
 
     token: SyncToken
     to_device: Sequence[bytes]
     device_lists: DeviceListChanges
     stock: Stock
+    is_all: bool = True
+
+    def tells_more_than(self, told: "EncryptionNews") -> bool:
+        """Whether somebody who was told that wants to know this."""
+        return bool(self.to_device or self.device_lists or self.stock != told.stock)
 
 
 class EncryptionSync:
@@ -71,7 +76,12 @@ class EncryptionSync:
                     db, by, events=since.events, device_lists=since.device_lists
                 )
         token = SyncToken(events=now.events, to_device=told, device_lists=now.device_lists)
-        return EncryptionNews(token, messages, changes, await self.stock(by))
+        is_all = told == now.to_device
+        return EncryptionNews(token, messages, changes, await self.stock(by), is_all)
+
+    def peek_stock(self, by: Requester) -> Stock | None:
+        """What is in memory of the keys that the device has to hand out."""
+        return self._stocks.peek(by.session_nid)
 
     async def stock(self, by: Requester) -> Stock:
         """Raises Unavailable."""

@@ -16,7 +16,15 @@ PATIENCE_S = 90.0
 
 Predicate = Callable[[Frame], bool]
 
-_ANSWERS = ("message.sent", "ack", "pong", "error")
+_ANSWERS = (
+    "message.sent",
+    "keys.uploaded",
+    "keys.queried",
+    "keys.claimed",
+    "ack",
+    "pong",
+    "error",
+)
 
 
 class Device:
