@@ -18,7 +18,7 @@ MAX_BYTES = 100 * 1024 * 1024
 
 
 async def send(session: Session, room_id: str, path: Path) -> str:
-    """The event's ID. Raises OSError, MatrixError, Unreachable."""
+    """The event's ID. Raises OSError, ServerRefused, Unreachable."""
     size = await asyncio.to_thread(_size, path)
     mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     content: dict[str, Any] = {
@@ -41,7 +41,7 @@ async def send(session: Session, room_id: str, path: Path) -> str:
 
 async def save(session: Session, content: Mapping[str, Any], target: Path) -> None:
     """The file of a message. It appears whole and checked, or not at all, and replaces nothing.
-    Raises BadFile, FileExistsError, MatrixError, Unreachable.
+    Raises BadFile, FileExistsError, ServerRefused, Unreachable.
     """
     file = content.get("file")
     url = file.get("url") if isinstance(file, Mapping) else content.get("url")

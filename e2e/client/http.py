@@ -4,14 +4,12 @@ Source: C-S API v1.19. An answer that is an error raises MatrixError; a server t
 raises Unreachable.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
-from e2e.client.errors import CryptoError
+from e2e.client.calls import Calls, url_path
 from e2e.client.requests import (
     ClaimKeys,
     CreateBackup,
@@ -25,41 +23,37 @@ from e2e.client.requests import (
     UploadKeys,
     UploadSignatures,
 )
+from e2e.client.server import JSON, ServerRefused, Unreachable
 
 API = "/_matrix/client/v3"
 MEDIA = "/_matrix/client/v1/media"
 
-TIMEOUT_S = 60.0
-MAX_TRIES = 6
-MAX_WAIT_S = 60.0
-_FIRST_WAIT_S = 0.5
-_TOO_MANY = 429
-_SERVER_FAULT = 500
-_MIN_ERROR = 400
-_PIECE = 65_536
+_GRACE_S = 30.0
+_UNAUTHORIZED = 401
+_ENCRYPTION = {
+    "type": "m.room.encryption",
+    "state_key": "",
+    "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+}
 
 
-class MatrixError(CryptoError):
-    """The homeserver refused. body: its whole answer."""
+class MatrixError(ServerRefused):
+    """The homeserver refused; `code` is the errcode."""
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
-        self.status = status
-        self.body = body
-        self.code = str(body.get("errcode", "M_UNKNOWN"))
-        super().__init__(f"the homeserver refused: {body.get('error') or self.code}")
-
-
-class Unreachable(CryptoError):
-    """The homeserver did not answer, or not with Matrix."""
+        code = str(body.get("errcode", "M_UNKNOWN"))
+        super().__init__(status, code, str(body.get("error") or ""), body)
 
 
 class Homeserver:
     """http: closed by whoever made it. url: without a path."""
 
     def __init__(self, url: str, *, http: aiohttp.ClientSession, token: str | None = None) -> None:
-        self.url = url.rstrip("/")
-        self.token = token
-        self._http = http
+        self._calls = Calls(url, http=http, token=token, refusal=MatrixError)
+
+    @property
+    def url(self) -> str:
+        return self._calls.url
 
     async def call(
         self,
@@ -68,32 +62,40 @@ class Homeserver:
         body: Any = None,
         *,
         query: Mapping[str, str] | None = None,
-        timeout_s: float = TIMEOUT_S,
-    ) -> dict[str, Any]:
-        """Waits where the server asks to, and tries again what failed by its fault; each request
-        of ours can be sent twice. Raises MatrixError, Unreachable.
-        """
-        wait_s = _FIRST_WAIT_S
-        for left in range(MAX_TRIES - 1, -1, -1):
-            try:
-                return await self._once(method, path, body, query, timeout_s)
-            except MatrixError as error:
-                if not left or (error.status != _TOO_MANY and error.status < _SERVER_FAULT):
-                    raise
-                asked = error.body.get("retry_after_ms")
-                wait_s = asked / 1000 if isinstance(asked, int) else wait_s
-            except Unreachable:
-                if not left:
-                    raise
-            await asyncio.sleep(min(wait_s, MAX_WAIT_S))
-            wait_s *= 2
-        raise AssertionError("unreachable")
+        timeout_s: float = 60.0,
+    ) -> JSON:
+        """Raises MatrixError, Unreachable."""
+        answer = await self._calls.json(method, path, body, query=query, timeout_s=timeout_s)
+        if not isinstance(answer, dict):
+            raise Unreachable("the homeserver's answer is not Matrix")
+        return answer
 
-    async def perform(self, request: Request) -> dict[str, Any]:
-        """A request of the machine's."""
+    # Reading
+
+    async def sync(self, since: str | None, *, timeout_ms: int, full: bool) -> JSON:
+        query = {"timeout": "0" if full else str(timeout_ms)}
+        if since is not None:
+            query["since"] = since
+        if full:
+            query["full_state"] = "true"
+        timeout_s = timeout_ms / 1000 + _GRACE_S
+        return await self.call("GET", f"{API}/sync", query=query, timeout_s=timeout_s)
+
+    async def members(self, room_id: str) -> None:  # noqa: ARG002 - syncs tell of them
+        return None
+
+    async def history(self, room_id: str, limit: int) -> Sequence[JSON]:
+        query = {"dir": "b", "limit": str(limit)}
+        path = f"{API}/rooms/{url_path(room_id)}/messages"
+        answer = await self.call("GET", path, query=query)
+        return list(reversed(answer["chunk"]))
+
+    # Writing
+
+    async def perform(self, request: Request) -> JSON:
         match request:
             case SendToDevice():
-                path = f"sendToDevice/{_path(request.event_type, request.txn_id)}"
+                path = f"sendToDevice/{url_path(request.event_type, request.txn_id)}"
                 return await self._put(path, {"messages": request.messages})
             case SendRoomEvent():
                 return await self.send_event(
@@ -110,23 +112,54 @@ class Homeserver:
 
     async def send_event(
         self, room_id: str, event_type: str, content: Mapping[str, Any], txn_id: str
-    ) -> dict[str, Any]:
-        return await self._put(f"rooms/{_path(room_id, 'send', event_type, txn_id)}", content)
+    ) -> JSON:
+        return await self._put(f"rooms/{url_path(room_id, 'send', event_type, txn_id)}", content)
+
+    async def upload_identity(
+        self, request: UploadCrossSigning, user_id: str, password: str
+    ) -> JSON:
+        """User-interactive authentication by password, where it is asked for."""
+        path = f"{API}/{_POSTS[UploadCrossSigning]}"
+        try:
+            return await self.call("POST", path, request.body)
+        except MatrixError as error:
+            if error.status != _UNAUTHORIZED or "flows" not in error.body:
+                raise
+            auth = {
+                "type": "m.login.password",
+                "identifier": {"type": "m.id.user", "user": user_id},
+                "password": password,
+                "session": error.body.get("session"),
+            }
+            return await self.call("POST", path, {**request.body, "auth": auth})
 
     async def put_account_data(self, user_id: str, data: PutAccountData) -> None:
-        await self._put(f"user/{_path(user_id, 'account_data', data.event_type)}", data.content)
+        await self._put(f"user/{url_path(user_id, 'account_data', data.event_type)}", data.content)
 
-    async def account_data(self, user_id: str, event_type: str) -> dict[str, Any] | None:
-        path = f"{API}/user/{_path(user_id, 'account_data', event_type)}"
+    async def account_data(self, user_id: str, event_type: str) -> JSON | None:
+        path = f"{API}/user/{url_path(user_id, 'account_data', event_type)}"
         return await self._or_none("GET", path)
 
-    async def backup_version(self) -> dict[str, Any] | None:
+    async def backup_version(self) -> JSON | None:
         return await self._or_none("GET", f"{API}/room_keys/version")
 
-    async def backup_keys(self, version: str) -> dict[str, Any]:
+    async def backup_keys(self, version: str) -> JSON:
         return await self.call("GET", f"{API}/room_keys/keys", query={"version": version})
 
-    async def login(self, user: str, password: str, device_name: str) -> dict[str, Any]:
+    # Files
+
+    async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:
+        path = "/_matrix/media/v3/upload"
+        answer = await self._calls.upload(path, pieces, content_type=content_type, size=size)
+        return str(answer["content_uri"])
+
+    def download(self, mxc: str) -> AsyncIterator[bytes]:
+        server, _, media_id = mxc.removeprefix("mxc://").partition("/")
+        return self._calls.download(f"{MEDIA}/download/{url_path(server, media_id)}")
+
+    # Rooms and sessions
+
+    async def login(self, user: str, password: str, device_name: str) -> JSON:
         body = {
             "type": "m.login.password",
             "identifier": {"type": "m.id.user", "user": user},
@@ -135,85 +168,43 @@ class Homeserver:
         }
         return await self.call("POST", f"{API}/login", body)
 
-    async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:
-        """The `mxc:` URI. size: of all pieces. It is sent once only: the pieces are used up."""
-        url = f"{self.url}/_matrix/media/v3/upload"
-        headers = self._headers({"Content-Type": content_type, "Content-Length": str(size)})
-        try:
-            async with self._http.post(url, data=pieces, headers=headers) as response:
-                return str((await _answer(response))["content_uri"])
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(_failure(error)) from None
+    async def logout(self) -> None:
+        await self.call("POST", f"{API}/logout", {})
 
-    async def download(self, mxc: str) -> AsyncIterator[bytes]:
-        """In pieces."""
-        server, _, media_id = mxc.removeprefix("mxc://").partition("/")
-        url = f"{self.url}{MEDIA}/download/{_path(server, media_id)}"
-        try:
-            async with self._http.get(url, headers=self._headers({})) as response:
-                if response.status >= _MIN_ERROR:
-                    await _answer(response)
-                async for piece in response.content.iter_chunked(_PIECE):
-                    yield piece
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(_failure(error)) from None
+    async def create_room(
+        self, name: str, invited: Sequence[str], *, encrypted: bool, public: bool
+    ) -> str:
+        body: JSON = {
+            "name": name,
+            "invite": list(invited),
+            "preset": "public_chat" if public else "private_chat",
+        }
+        if encrypted:
+            body["initial_state"] = [_ENCRYPTION]
+        answer = await self.call("POST", f"{API}/createRoom", body)
+        return str(answer["room_id"])
 
-    async def _put(self, path: str, body: Any) -> dict[str, Any]:
+    async def join(self, room: str) -> str:
+        answer = await self.call("POST", f"{API}/join/{url_path(room)}", {})
+        return str(answer["room_id"])
+
+    async def invite(self, room_id: str, user_id: str) -> None:
+        path = f"{API}/rooms/{url_path(room_id, 'invite')}"
+        await self.call("POST", path, {"user_id": user_id})
+
+    async def leave(self, room_id: str) -> None:
+        await self.call("POST", f"{API}/rooms/{url_path(room_id, 'leave')}", {})
+
+    async def _put(self, path: str, body: Any) -> JSON:
         return await self.call("PUT", f"{API}/{path}", body)
 
-    async def _or_none(self, method: str, path: str) -> dict[str, Any] | None:
+    async def _or_none(self, method: str, path: str) -> JSON | None:
         try:
             return await self.call(method, path)
         except MatrixError as error:
             if error.code != "M_NOT_FOUND":
                 raise
             return None
-
-    async def _once(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        query: Mapping[str, str] | None,
-        timeout_s: float,
-    ) -> dict[str, Any]:
-        try:
-            async with self._http.request(
-                method,
-                f"{self.url}{path}",
-                json=body,
-                params=query,
-                headers=self._headers({}),
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:
-                return await _answer(response)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(_failure(error)) from None
-
-    def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
-        if self.token is None:
-            return dict(more)
-        return {**more, "Authorization": f"Bearer {self.token}"}
-
-
-def _path(*parts: str) -> str:
-    return "/".join(quote(part, safe="") for part in parts)
-
-
-def _failure(error: Exception) -> str:
-    return f"the homeserver did not answer: {error or type(error).__name__}"
-
-
-async def _answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    try:
-        body = await response.json(content_type=None)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Unreachable(f"the homeserver's answer is not Matrix (status {response.status})")
-    if response.status >= _MIN_ERROR:
-        raise MatrixError(response.status, body)
-    return body
 
 
 _POSTS: Mapping[type, str] = {

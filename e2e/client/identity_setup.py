@@ -11,19 +11,15 @@ from typing import Any
 from e2e.client import recovery_key, secret_storage
 from e2e.client.cross_signing import SECRETS
 from e2e.client.errors import BadSecret
-from e2e.client.http import API, MatrixError
 from e2e.client.key_backup import SECRET as BACKUP_SECRET
-from e2e.client.requests import UploadCrossSigning
 from e2e.client.secret_storage import DEFAULT_KEY, KEY_PREFIX, StorageKey
 from e2e.client.session import Session
 from homeserver.events import base64
 
-_UNAUTHORIZED = 401
-
 
 async def set_up(session: Session, *, password: str, passphrase: str | None = None) -> str:
     """A new identity, a new backup, and secret storage that holds the keys of both. Returns the
-    recovery key, which the user must keep. Raises MatrixError.
+    recovery key, which the user must keep. Raises ServerRefused.
     """
     await session.keeper.run(lambda machine: machine.identity.bootstrap())
     await upload_identity(session, password=password)
@@ -39,7 +35,7 @@ async def upload_identity(session: Session, *, password: str) -> None:
     """The public keys, with the password where the server asks who is there."""
     request = await session.keeper.run(lambda machine: machine.identity.upload())
     if request is not None:
-        answer = await _authenticated(session, request, password)
+        answer = await session.server.upload_identity(request, session.user_id, password)
         await session.step(
             lambda machine: machine.answered(request, answer, now_ms=session.now_ms())
         )
@@ -48,7 +44,7 @@ async def upload_identity(session: Session, *, password: str) -> None:
 async def recover(session: Session, secret: str) -> tuple[int, int]:
     """With a recovery key or a passphrase: this device becomes a verified one and reads the
     backup. Returns how many room keys were restored, and how many could not be read.
-    Raises BadSecret, MatrixError.
+    Raises BadSecret, ServerRefused.
     """
     key = await _default_key(session, secret)
     await session.step(lambda machine: machine.track([session.user_id]))
@@ -117,22 +113,3 @@ def _raw_key(secret: str, description: Mapping[str, Any]) -> bytes:
 async def _read(session: Session, key: StorageKey, name: str) -> str | None:
     content = await session.server.account_data(session.user_id, name)
     return None if content is None else secret_storage.read(key, name, content)
-
-
-async def _authenticated(
-    session: Session, request: UploadCrossSigning, password: str
-) -> dict[str, Any]:
-    """User-interactive authentication by password."""
-    path = f"{API}/keys/device_signing/upload"
-    try:
-        return await session.server.call("POST", path, request.body)
-    except MatrixError as error:
-        if error.status != _UNAUTHORIZED or "flows" not in error.body:
-            raise
-        auth = {
-            "type": "m.login.password",
-            "identifier": {"type": "m.id.user", "user": session.user_id},
-            "password": password,
-            "session": error.body.get("session"),
-        }
-        return await session.server.call("POST", path, {**request.body, "auth": auth})

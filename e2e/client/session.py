@@ -1,4 +1,4 @@
-"""A client of a Matrix homeserver that reads and writes encrypted rooms.
+"""A client that reads and writes encrypted rooms, over the Matrix API or the native protocol.
 
 async with Session.opened(credentials, store=…, http=…) as session:
     await session.send(room_id, "m.room.message", {"msgtype": "m.text", "body": "hello"})
@@ -13,12 +13,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import aiohttp
 
 from e2e.client.errors import MissingRoomKey, Undecryptable
-from e2e.client.http import API, Homeserver, MatrixError, Unreachable
+from e2e.client.http import Homeserver
 from e2e.client.inbound_groups import Decrypted
 from e2e.client.keeper import Keeper
 from e2e.client.key_sharing import Audience
@@ -33,12 +32,12 @@ from e2e.client.requests import (
     UploadCrossSigning,
 )
 from e2e.client.rooms import ENCRYPTION_STATE, Room, Rooms, somebody_left, state_events
+from e2e.client.server import Server, ServerRefused, Unreachable
 from e2e.client.store.protocol import Store
 
 T = TypeVar("T")
 
 SYNC_MS = 30_000
-_GRACE_S = 30.0
 _RETRY_S = 5.0
 MAX_ROUNDS = 20
 """Of sending what is to be sent; each answer may lead to more."""
@@ -86,7 +85,7 @@ Clock = Callable[[], int]
 class Session:
     """One device on one homeserver."""
 
-    def __init__(self, *, server: Homeserver, keeper: Keeper, user_id: str, clock: Clock) -> None:
+    def __init__(self, *, server: Server, keeper: Keeper, user_id: str, clock: Clock) -> None:
         self.server = server
         self.keeper = keeper
         self.user_id = user_id
@@ -107,9 +106,12 @@ class Session:
         http: aiohttp.ClientSession,
         clock: Clock,
         audience: Audience = Audience.CROSS_SIGNED,
+        server: Server | None = None,
     ) -> AsyncIterator["Session"]:
-        """With the device's keys on the server. The store is closed at the end."""
-        server = Homeserver(credentials.url, http=http, token=credentials.access_token)
+        """With the device's keys on the server. The store is closed at the end. server: else the
+        Matrix API at the URL of the credentials.
+        """
+        server = server or Homeserver(credentials.url, http=http, token=credentials.access_token)
         try:
             keeper = await Keeper.open(
                 store,
@@ -132,7 +134,7 @@ class Session:
 
     async def happenings(self) -> AsyncIterator[Happening]:
         """For ever. While the server cannot be reached it is tried again.
-        Raises MatrixError where it refuses, as after a logout.
+        Raises ServerRefused where it refuses, as after a logout.
         """
         while True:
             try:
@@ -144,7 +146,7 @@ class Session:
                 yield happening
 
     async def sync(self, timeout_ms: int = 0) -> list[Happening]:
-        """Once. The first of a session brings all state of all rooms. Raises MatrixError,
+        """Once. The first of a session brings all state of all rooms. Raises ServerRefused,
         Unreachable.
         """
         answer = await self._ask(timeout_ms)
@@ -164,16 +166,20 @@ class Session:
 
     async def history(self, room_id: str, limit: int) -> list[Said]:
         """The newest events of a room, oldest first."""
-        path = f"{API}/rooms/{quote(room_id, safe='')}/messages"
-        query = {"dir": "b", "limit": str(limit)}
-        answer = await self.server.call("GET", path, query=query)
-        return [await self._read(event) for event in reversed(answer["chunk"])]
+        return [await self._read(event) for event in await self.server.history(room_id, limit)]
+
+    async def readers(self, room: Room) -> list[str]:
+        """Who should be able to read what is sent now. Raises ServerRefused, Unreachable."""
+        members = await self.server.members(room.room_id)
+        if members is not None:
+            room.members = dict(members)
+        return room.readers()
 
     # Writing
 
     async def send(self, room_id: str, event_type: str, content: Mapping[str, Any]) -> str:
         """The event's ID. Encrypted where the room is, after everybody who may read it has its
-        key. Raises IdentitiesChanged, MatrixError, Unreachable.
+        key. Raises IdentitiesChanged, ServerRefused, Unreachable.
         """
         room = self.rooms.joined.get(room_id)
         if room is not None and room.encrypted:
@@ -203,12 +209,12 @@ class Session:
                 for request in todo:
                     try:
                         notices += await self.perform(request)
-                    except (MatrixError, Unreachable):
+                    except (ServerRefused, Unreachable):
                         failed.append(request)
         return notices
 
     async def perform(self, request: Request) -> list[Notice]:
-        """One request and its answer. Raises MatrixError, Unreachable."""
+        """One request and its answer. Raises ServerRefused, Unreachable."""
         sent = await self._sealed(request) if isinstance(request, SendRoomEvent) else request
         answer = await self.server.perform(sent)
         return await self.keeper.run(
@@ -219,13 +225,7 @@ class Session:
 
     async def _ask(self, timeout_ms: int) -> dict[str, Any]:
         since = self._since or await self.keeper.note(_SINCE)
-        query = {"timeout": "0" if self._is_first else str(timeout_ms)}
-        if since is not None:
-            query["since"] = since
-        if self._is_first:
-            query["full_state"] = "true"
-        timeout_s = timeout_ms / 1000 + _GRACE_S
-        return await self.server.call("GET", f"{API}/sync", query=query, timeout_s=timeout_s)
+        return await self.server.sync(since, timeout_ms=timeout_ms, full=self._is_first)
 
     def _receive(self, machine: Machine, answer: dict[str, Any]) -> list[Notice]:
         """One step: what a sync says is known all at once, with its token, or not at all."""
@@ -316,7 +316,7 @@ class Session:
     async def _encrypted(
         self, room: Room, event_type: str, content: Mapping[str, Any]
     ) -> dict[str, Any]:
-        members = room.readers()
+        members = await self.readers(room)
         await self._learn_devices(members)
         claim = await self.keeper.run(lambda m: m.claim(members, now_ms=self.now_ms()))
         if claim is not None:
@@ -343,7 +343,7 @@ class Session:
         room = self.rooms.joined.get(request.room_id)
         if room is None or not room.encrypted:
             return request
-        members = room.readers()
+        members = await self.readers(room)
         await self._learn_devices(members)
         if not await self.keeper.run(lambda machine: machine.reaches_all(members)):
             return request

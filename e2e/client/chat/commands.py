@@ -7,8 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
@@ -19,10 +17,11 @@ from e2e.client.chat.profile import AlreadyLoggedIn, Profile
 from e2e.client.chat.terminal import harmless, show
 from e2e.client.device_keys import master_of
 from e2e.client.errors import CryptoError
-from e2e.client.http import API, Homeserver, MatrixError
+from e2e.client.http import Homeserver
 from e2e.client.key_sharing import Audience
 from e2e.client.records import LocalTrust
 from e2e.client.rooms import Room
+from e2e.client.server import ServerRefused
 from e2e.client.session import Credentials, Session
 
 RECOVERY = "FOYER_CHAT_RECOVERY_KEY"
@@ -74,9 +73,9 @@ async def logout() -> None:
     async with aiohttp.ClientSession() as http:
         server = Homeserver(credentials.url, http=http, token=credentials.access_token)
         try:
-            await server.call("POST", f"{API}/logout", {})
-        except MatrixError as error:
-            if error.code not in ("M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"):
+            await server.logout()
+        except ServerRefused as error:
+            if not error.is_logged_out:
                 raise
     found.forget()
 
@@ -86,42 +85,31 @@ async def rooms() -> None:
         for room in opened.rooms.joined.values():
             mark = "encrypted" if room.encrypted else "plain"
             title = harmless(room.title(opened.user_id))
-            show(f"{room.room_id}\t{mark}\t{len(room.readers())}\t{title}")
+            readers = await opened.readers(room)
+            show(f"{room.room_id}\t{mark}\t{len(readers)}\t{title}")
         for invitation in opened.rooms.invited.values():
             name = harmless(f"{invitation.name or ''} from {invitation.sender}")
             show(f"{invitation.room_id}\tinvitation\t-\t{name}")
 
 
 async def create(name: str, invited: list[str], *, encrypted: bool, public: bool) -> None:
-    body: dict[str, Any] = {
-        "name": name,
-        "invite": invited,
-        "preset": "public_chat" if public else "private_chat",
-    }
-    if encrypted:
-        content = {"algorithm": "m.megolm.v1.aes-sha2"}
-        state = {"type": "m.room.encryption", "state_key": "", "content": content}
-        body["initial_state"] = [state]
     async with session() as opened:
-        answer = await opened.server.call("POST", f"{API}/createRoom", body)
-        show(str(answer["room_id"]))
+        show(await opened.server.create_room(name, invited, encrypted=encrypted, public=public))
 
 
 async def join(room: str) -> None:
     async with session() as opened:
-        answer = await opened.server.call("POST", f"{API}/join/{quote(room, safe='')}", {})
-        show(str(answer["room_id"]))
+        show(await opened.server.join(room))
 
 
 async def invite(room: str, user_id: str) -> None:
     async with session() as opened:
-        found = _room(opened, room)
-        await _room_call(opened, found, "invite", {"user_id": user_id})
+        await opened.server.invite(_room(opened, room).room_id, user_id)
 
 
 async def leave(room: str) -> None:
     async with session() as opened:
-        await _room_call(opened, _room(opened, room), "leave", {})
+        await opened.server.leave(_room(opened, room).room_id)
 
 
 async def send(room: str, text: str, audience: Audience) -> None:
@@ -200,11 +188,6 @@ def _room(opened: Session, text: str) -> Room:
     if found is None:
         raise NoSuch(f"you are in no room (or in several) called {text}")
     return found
-
-
-async def _room_call(opened: Session, room: Room, action: str, body: dict[str, Any]) -> None:
-    path = f"{API}/rooms/{quote(room.room_id, safe='')}/{action}"
-    await opened.server.call("POST", path, body)
 
 
 def _now_ms() -> int:

@@ -5,7 +5,7 @@ import asyncio
 from e2e.client.chat import terminal
 from e2e.client.chat.lines import line_of
 from e2e.client.errors import IdentitiesChanged
-from e2e.client.http import Unreachable
+from e2e.client.server import Unreachable
 from e2e.client.session import Session
 
 HISTORY = 20
