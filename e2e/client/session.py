@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import aiohttp
 
@@ -50,12 +50,14 @@ _SINCE = "since"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Of one device."""
+    """Of one device. refresh_token: of the native protocol, whose access tokens end."""
 
     url: str
     user_id: str
     device_id: str
     access_token: str
+    protocol: Literal["matrix", "native"] = "matrix"
+    refresh_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

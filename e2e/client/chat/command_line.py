@@ -16,7 +16,7 @@ from e2e.client.records import LocalTrust
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Talk in encrypted rooms, on any Matrix homeserver.",
+    help="Talk in encrypted rooms, on any Matrix homeserver or over Foyer's own protocol.",
     epilog="Keys and credentials are kept in $FOYER_CHAT_HOME, or among your data. One command "
     "at a time uses them.",
 )
@@ -36,7 +36,7 @@ AudienceOption = Annotated[
 
 @app.callback()
 def chat() -> None:
-    """Talk in encrypted rooms, on any Matrix homeserver."""
+    """Talk in encrypted rooms, on any Matrix homeserver or over Foyer's own protocol."""
 
 
 @app.command()
@@ -46,6 +46,10 @@ def login(
     name: Annotated[
         str | None, typer.Option("--name", help="Shown in the list of your sessions.")
     ] = None,
+    *,
+    native: Annotated[
+        bool, typer.Option("--native", help="Over Foyer's own protocol, not the Matrix API.")
+    ] = False,
 ) -> None:
     """Log in as a new device.
 
@@ -55,8 +59,9 @@ def login(
 
     - `foyer chat login https://chat.example.org alice`
     - `pass show chat | foyer chat login https://chat.example.org alice`
+    - `foyer chat login --native https://chat.example.org alice`
     """
-    _run(commands.login(url, user, name))
+    _run(commands.login(url, user, name, native=native))
 
 
 @app.command()

@@ -19,9 +19,10 @@ from e2e.client.device_keys import master_of
 from e2e.client.errors import CryptoError
 from e2e.client.http import Homeserver
 from e2e.client.key_sharing import Audience
+from e2e.client.native.server import NativeServer, Tokens
 from e2e.client.records import LocalTrust
 from e2e.client.rooms import Room
-from e2e.client.server import ServerRefused
+from e2e.client.server import Server, ServerRefused
 from e2e.client.session import Credentials, Session
 
 RECOVERY = "FOYER_CHAT_RECOVERY_KEY"
@@ -43,24 +44,26 @@ async def session(audience: Audience = Audience.CROSS_SIGNED) -> AsyncIterator[S
     store = await found.store()
     async with (
         aiohttp.ClientSession() as http,
+        _server(found, credentials, http) as server,
         Session.opened(
-            credentials, store=store, http=http, clock=_now_ms, audience=audience
+            credentials, store=store, http=http, clock=_now_ms, audience=audience, server=server
         ) as opened,
     ):
         await opened.sync()
         yield opened
 
 
-async def login(url: str, user: str, device_name: str | None) -> None:
+async def login(url: str, user: str, device_name: str | None, *, native: bool) -> None:
     """Makes a new device, with keys of its own."""
     found = profile()
     if found.is_logged_in():
         raise AlreadyLoggedIn("you are logged in already: foyer chat logout")
     password = await terminal.ask_secret("Password", os.environ, terminal.PASSWORD)
-    name = device_name or f"foyer chat on {socket.gethostname()}"
     async with aiohttp.ClientSession() as http:
-        answer = await Homeserver(url, http=http).login(user, password, name)
-    credentials = Credentials(url, answer["user_id"], answer["device_id"], answer["access_token"])
+        if native:
+            credentials = await _native_credentials(url, user, password, http)
+        else:
+            credentials = await _matrix_credentials(url, user, password, device_name, http)
     found.save(credentials)
     async with session():
         show(f"{credentials.user_id} {credentials.device_id}")
@@ -70,14 +73,59 @@ async def logout() -> None:
     """The device and its keys are gone, here and on the server."""
     found = profile()
     credentials = found.credentials()
-    async with aiohttp.ClientSession() as http:
-        server = Homeserver(credentials.url, http=http, token=credentials.access_token)
+    async with (
+        aiohttp.ClientSession() as http,
+        _server(found, credentials, http) as server,
+    ):
         try:
             await server.logout()
         except ServerRefused as error:
             if not error.is_logged_out:
                 raise
     found.forget()
+
+
+@asynccontextmanager
+async def _server(
+    found: Profile, credentials: Credentials, http: aiohttp.ClientSession
+) -> AsyncIterator[Server]:
+    """In the protocol of the log-in."""
+    if credentials.protocol == "matrix":
+        yield Homeserver(credentials.url, http=http, token=credentials.access_token)
+        return
+    native = NativeServer(
+        credentials.url,
+        http=http,
+        user_id=credentials.user_id,
+        tokens=Tokens(credentials.access_token, credentials.refresh_token),
+        renewed=found.renew,
+    )
+    try:
+        yield native
+    finally:
+        await native.close()
+
+
+async def _matrix_credentials(
+    url: str, user: str, password: str, device_name: str | None, http: aiohttp.ClientSession
+) -> Credentials:
+    name = device_name or f"foyer chat on {socket.gethostname()}"
+    answer = await Homeserver(url, http=http).login(user, password, name)
+    return Credentials(url, answer["user_id"], answer["device_id"], answer["access_token"])
+
+
+async def _native_credentials(
+    url: str, user: str, password: str, http: aiohttp.ClientSession
+) -> Credentials:
+    answer = await NativeServer.login(url, user, password, http=http)
+    return Credentials(
+        url,
+        answer["user_id"],
+        answer["device_id"],
+        answer["token"],
+        protocol="native",
+        refresh_token=answer["refresh_token"],
+    )
 
 
 async def rooms() -> None:

@@ -8,10 +8,12 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from e2e.client.errors import CryptoError
+from e2e.client.native.server import Tokens
 from e2e.client.primitives import KEY_BYTES
 from e2e.client.session import Credentials
 from e2e.client.store.sealing import SealedStore
@@ -67,6 +69,18 @@ class Profile:
         with os.fdopen(file, "w") as opened:
             opened.write(text)
 
+    def renew(self, tokens: Tokens) -> None:
+        """New tokens in the place of those that ended. Raises NotLoggedIn."""
+        found = self._read()
+        known = Credentials(**found["credentials"])
+        renewed = replace(known, access_token=tokens.access, refresh_token=tokens.refresh)
+        part = self.directory / f"{_CREDENTIALS}.new"
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+            opened.write(json.dumps({**found, "credentials": asdict(renewed)}))
+            opened.flush()
+            os.fsync(opened.fileno())
+        part.replace(self.directory / _CREDENTIALS)
+
     async def store(self) -> SealedStore:
         """Raises NotLoggedIn, StoreInUse."""
         key = base64.decode(str(self._read()["store_key"]))
@@ -79,11 +93,9 @@ class Profile:
             path.unlink(missing_ok=True)
         (self.directory / _CREDENTIALS).unlink(missing_ok=True)
 
-    def _read(self) -> dict[str, dict[str, str]]:
+    def _read(self) -> dict[str, Any]:
         try:
-            found: dict[str, dict[str, str]] = json.loads(
-                (self.directory / _CREDENTIALS).read_text()
-            )
+            found: dict[str, Any] = json.loads((self.directory / _CREDENTIALS).read_text())
         except FileNotFoundError:
             raise NotLoggedIn("you are not logged in: foyer chat login") from None
         except ValueError:
