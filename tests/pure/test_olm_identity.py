@@ -1,7 +1,12 @@
 """Cross-signing, verification, and what devices of one user share."""
 
+from typing import Any
+
+import nio
 import pytest
 import vodozemac
+from nio.crypto import OlmDevice
+from nio.crypto import sas as nio_sas
 from olm.sas import Sas as OlmSas
 
 from e2e.client.errors import (
@@ -23,10 +28,11 @@ from e2e.client.primitives import x25519_public
 from e2e.client.records import KeyRequest, LocalTrust, Source
 from e2e.client.trust import Trust
 from e2e.client.verification import qr, sas
+from e2e.client.verification.dialects import METHODS, Dialect
 from e2e.client.verification.emoji import EMOJI
 from e2e.client.verification.flow import Flow, State
 from homeserver.events import base64
-from tests.support.olm_world import Person, Room, World, all_sync
+from tests.support.olm_world import NOON_MS, Person, Room, World, all_sync
 
 
 @pytest.fixture
@@ -211,6 +217,20 @@ class TestShortStrings:
         info = "MATRIX_KEY_VERIFICATION_MAC@alice:xALICE@bob:xBOBTed25519:ALICE"
         assert macs["mac"]["ed25519:ALICE"] == theirs.calculate_mac_fixed_base64("key", info)
 
+    def test_as_libolm_once_wrote_macs(self):
+        theirs = OlmSas()
+        private = bytes(range(32))
+        theirs.set_their_pubkey(base64.encode(sas_public(private)))
+        macs = sas.Macs(
+            sas.shared_secret(private, theirs.pubkey),
+            sender=self.STARTER,
+            receiver=self.ACCEPTER,
+            transaction_id="T",
+            dialect=Dialect.LIBOLM,
+        ).make({"ed25519:ALICE": "key"})
+        info = "MATRIX_KEY_VERIFICATION_MAC@alice:xALICE@bob:xBOBTed25519:ALICE"
+        assert macs["mac"]["ed25519:ALICE"] == theirs.calculate_mac("key", info)
+
     def test_keys_that_were_added_on_the_way_are_noticed(self):
         macs = sas.Macs(bytes(32), sender=self.STARTER, receiver=self.ACCEPTER, transaction_id="T")
         content = macs.make({"ed25519:A": "a"})
@@ -222,6 +242,36 @@ class TestShortStrings:
 
 def sas_public(private: bytes) -> bytes:
     return x25519_public(private)
+
+
+def start_of(flow: Flow, **change: Any) -> dict[str, Any]:
+    """Alice's, of SAS."""
+    content = {
+        "from_device": "ALICE",
+        "transaction_id": flow.flow_id,
+        "method": "m.sas.v1",
+        "key_agreement_protocols": ["curve25519-hkdf-sha256"],
+        "hashes": ["sha256"],
+        "message_authentication_codes": ["hkdf-hmac-sha256.v2"],
+        "short_authentication_string": ["decimal"],
+        **change,
+    }
+    return {"type": "m.key.verification.start", "sender": "@alice:x", "content": content}
+
+
+def tell(world: World, person: Person, step: str, message: nio.ToDeviceMessage) -> None:
+    """A message of nio's, which is Alice's."""
+    event = {
+        "type": f"m.key.verification.{step}",
+        "sender": "@alice:x",
+        "content": message.content,
+    }
+    world.queues.setdefault((person.user_id, person.device_id), []).append(event)
+
+
+def told(world: World, person: Person, kind: Any) -> Any:
+    """The next message that waits for a device, as nio reads it."""
+    return kind.from_dict(world.queues[person.user_id, person.device_id].pop(0))
 
 
 class TestSas:
@@ -386,9 +436,85 @@ class TestSas:
         )
 
     @pytest.mark.parametrize(
+        ("macs", "chosen"),
+        [
+            (["hkdf-hmac-sha256", "hkdf-hmac-sha256.v2"], "hkdf-hmac-sha256.v2"),
+            (["hkdf-hmac-sha256", "hmac-sha256"], "hkdf-hmac-sha256"),
+        ],
+    )
+    def test_the_older_mac_is_for_those_who_have_no_other(self, world, alice, bob, macs, chosen):
+        ready(alice, bob)
+        flow = flow_of(bob, "@alice:x")
+        world.queues["@bob:x", "BOB"] = [start_of(flow, message_authentication_codes=macs)]
+        bob.syncs()
+        accept = world.queues["@alice:x", "ALICE"][-1]["content"]
+        assert accept["message_authentication_code"] == chosen
+        assert len(accept["commitment"]) == 43
+
+    @pytest.mark.parametrize("alice_starts", [True, False])
+    def test_matrix_nio_is_answered_as_it_writes(self, world, alice, bob, alice_starts):
+        """Its class, as it is."""
+        their_device = OlmDevice("@bob:x", "BOB", {"ed25519": bob.machine.device.ed25519})
+        sas_of_nio = ("@alice:x", "ALICE", alice.machine.device.ed25519, their_device)
+        bob.step(lambda m: m.track(["@alice:x"]))
+        bob.syncs()
+        if alice_starts:
+            theirs = nio_sas.Sas(*sas_of_nio)
+            tell(world, bob, "start", theirs.start_verification())
+            bob.syncs()
+            theirs.receive_accept_event(told(world, alice, nio.KeyVerificationAccept))
+            tell(world, bob, "key", theirs.share_key())
+            bob.syncs()
+            theirs.receive_key_event(told(world, alice, nio.KeyVerificationKey))
+        else:
+            bob.step(lambda m: m.verification.start_at_once("@alice:x", "ALICE", now_ms=NOON_MS))
+            bob.settles()
+            start = told(world, alice, nio.KeyVerificationStart)
+            theirs = nio_sas.Sas.from_key_verification_start(*sas_of_nio, start)
+            tell(world, bob, "accept", theirs.accept_verification())
+            bob.syncs()
+            theirs.receive_key_event(told(world, alice, nio.KeyVerificationKey))
+            tell(world, bob, "key", theirs.share_key())
+            bob.syncs()
+        flow = flow_of(bob, "@alice:x")
+        shown = bob.step(lambda m: m.verification.short_strings(flow))
+        assert (shown.emoji, shown.decimals) == ((), tuple(theirs.get_decimals()))
+        bob.step(lambda m: m.verification.confirm(flow, now_ms=NOON_MS))
+        bob.settles()
+        theirs.accept_sas()
+        theirs.receive_mac_event(told(world, alice, nio.KeyVerificationMac))
+        assert theirs.verified
+        tell(world, bob, "mac", theirs.get_mac())
+        bob.syncs()
+        assert flow_of(bob, "@alice:x").state is State.DONE
+
+    @pytest.mark.parametrize("dialect", Dialect)
+    def test_a_key_that_was_not_committed_to_is_refused(self, world, alice, bob, dialect):
+        ready(alice, bob)
+        flow = alice.step(lambda m: m.verification.start_sas(flow_of(alice, "@bob:x")))
+        alice.settles()
+        other_key = base64.encode(bytes(range(1, 33)))
+        content = {
+            "key_agreement_protocol": "curve25519-hkdf-sha256",
+            "hash": "sha256",
+            "message_authentication_code": METHODS[dialect],
+            "short_authentication_string": ["decimal"],
+            "commitment": sas.commitment(other_key, flow.sas.start, dialect),
+            "transaction_id": flow.flow_id,
+        }
+        accept = {"type": "m.key.verification.accept", "sender": "@bob:x", "content": content}
+        shown = {"key": base64.encode(bytes(range(2, 34))), "transaction_id": flow.flow_id}
+        key = {"type": "m.key.verification.key", "sender": "@bob:x", "content": shown}
+        world.queues["@alice:x", "ALICE"] = [accept, key]
+        alice.syncs()
+        assert flow_of(alice, "@bob:x").code == "m.mismatched_commitment"
+
+    @pytest.mark.parametrize(
         ("change", "code"),
         [
             ({"hashes": ["md5"]}, "m.unknown_method"),
+            ({"message_authentication_codes": ["hmac-sha256"]}, "m.unknown_method"),
+            ({"message_authentication_codes": "hkdf-hmac-sha256.v2"}, "m.unknown_method"),
             ({"method": "m.smoke.v1"}, "m.unknown_method"),
             ({"hashes": None}, "m.invalid_message"),
         ],
@@ -396,18 +522,7 @@ class TestSas:
     def test_a_start_that_is_of_no_use_is_cancelled(self, world, alice, bob, change, code):
         ready(alice, bob)
         flow = flow_of(bob, "@alice:x")
-        content = {
-            "from_device": "ALICE",
-            "transaction_id": flow.flow_id,
-            "method": "m.sas.v1",
-            "key_agreement_protocols": ["curve25519-hkdf-sha256"],
-            "hashes": ["sha256"],
-            "message_authentication_codes": ["hkdf-hmac-sha256.v2"],
-            "short_authentication_string": ["decimal"],
-            **change,
-        }
-        start = {"type": "m.key.verification.start", "sender": "@alice:x", "content": content}
-        world.queues["@bob:x", "BOB"] = [start]
+        world.queues["@bob:x", "BOB"] = [start_of(flow, **change)]
         bob.syncs()
         assert flow_of(bob, "@alice:x").code == code
 

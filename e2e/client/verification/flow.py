@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from e2e.client.verification.dialects import Dialect
+
 SAS = "m.sas.v1"
 RECIPROCATE = "m.reciprocate.v1"
 QR_SHOW = "m.qr_code.show.v1"
@@ -43,6 +45,7 @@ class Sas:
     commitment: str | None = None
     their_public: str | None = None
     their_macs: dict[str, Any] | None = None
+    dialect: Dialect = Dialect.SPEC
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,16 @@ class Verifications:
             raise VerificationImpossible("the other side is not ready for this")
         return self._user_step(flow, self._sas.start)
 
+    def start_at_once(self, user_id: str, device_id: str, *, now_ms: int) -> Flow:
+        """SAS with one device, which is not asked before: deprecated, but there are clients that
+        know no requests.
+        """
+        if device_id not in self._tracking.user(user_id).devices:
+            raise VerificationImpossible(f"{user_id} has no device {device_id}")
+        flow = self._new(user_id, random_id(self._entropy), now_ms, device_id=device_id)
+        flow = replace(flow, state=State.READY, methods=(SAS,), has_request=False)
+        return self.start_sas(flow)
+
     def short_strings(self, flow: Flow) -> ShortStrings:
         """What both users compare."""
         if flow.state not in (State.COMPARING, State.CONFIRMED):

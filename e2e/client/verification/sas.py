@@ -11,6 +11,7 @@ from typing import Any
 
 from e2e.client.errors import BadKeys
 from e2e.client.primitives import hkdf_sha256, hmac_sha256, same, x25519
+from e2e.client.verification.dialects import Dialect, written_hash, written_mac
 from e2e.client.verification.emoji import EMOJI
 from homeserver.errors import InvalidInput
 from homeserver.events import base64, canonical_json
@@ -39,16 +40,18 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class ShortStrings:
-    """Both are the same on the other device, or somebody is in between."""
+    """Both are the same on the other device, or somebody is in between. emoji: none where the
+    other device would show wrong ones.
+    """
 
     emoji: tuple[tuple[str, str], ...]
     decimals: tuple[int, ...]
 
 
-def commitment(public: str, start: Mapping[str, Any]) -> str:
+def commitment(public: str, start: Mapping[str, Any], dialect: Dialect = Dialect.SPEC) -> str:
     """What the accepting side says of its key before it shows it."""
     digest = hashlib.sha256(public.encode() + canonical_json.encode(start)).digest()
-    return base64.encode(digest)
+    return written_hash(digest, dialect)
 
 
 def shared_secret(private: bytes, public: str) -> bytes:
@@ -85,8 +88,10 @@ class Macs:
         sender: tuple[str, str],
         receiver: tuple[str, str],
         transaction_id: str,
+        dialect: Dialect = Dialect.SPEC,
     ) -> None:
         self._secret = secret
+        self._dialect = dialect
         parts = (*sender, *receiver, transaction_id)
         self._info = "MATRIX_KEY_VERIFICATION_MAC" + "".join(parts)
 
@@ -114,7 +119,7 @@ class Macs:
 
     def _mac(self, message: str, key_id: str) -> str:
         key = hkdf_sha256(self._secret, _MAC_KEY_BYTES, info=f"{self._info}{key_id}".encode())
-        return base64.encode(hmac_sha256(key, message.encode()))
+        return written_mac(hmac_sha256(key, message.encode()), self._dialect)
 
 
 def _equal(one: Any, other: str) -> bool:

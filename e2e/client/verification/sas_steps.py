@@ -10,7 +10,8 @@ from typing import Any
 from e2e.client.account import OwnDevice
 from e2e.client.errors import BadKeys
 from e2e.client.primitives import KEY_BYTES, Entropy, x25519_public
-from e2e.client.verification import messages, sas
+from e2e.client.verification import dialects, messages, sas
+from e2e.client.verification.dialects import MAC, OLD_MAC, Dialect
 from e2e.client.verification.flow import SAS, Flow, Sas, State
 from e2e.client.verification.messages import Abort, Messages
 from e2e.client.verification.outcome import Outcome
@@ -18,7 +19,6 @@ from homeserver.events import base64
 
 AGREEMENT = "curve25519-hkdf-sha256"
 HASH = "sha256"
-MAC = "hkdf-hmac-sha256.v2"
 
 STRINGS = ("emoji", "decimal")
 
@@ -39,7 +39,7 @@ class SasSteps:
             "method": SAS,
             "key_agreement_protocols": [AGREEMENT],
             "hashes": [HASH],
-            "message_authentication_codes": [MAC],
+            "message_authentication_codes": [MAC, OLD_MAC],
             "short_authentication_string": list(STRINGS),
         }
         whole = self._out.send(flow, messages.START, content)
@@ -47,42 +47,31 @@ class SasSteps:
 
     def started(self, flow: Flow, content: dict[str, Any]) -> Flow:
         """They chose it: we choose how, and commit to our key without showing it."""
-        _require(content, "message_authentication_codes", MAC)
+        dialect = dialects.of_start(content)
+        if dialect is None:
+            raise Abort(messages.UNKNOWN_METHOD)
         _require(content, "key_agreement_protocols", AGREEMENT)
         _require(content, "hashes", HASH)
         _require(content, "short_authentication_string", "decimal")
-        flow = self._begun(flow, content, we_started=False)
+        flow = self._begun(flow, content, we_started=False, dialect=dialect)
         assert flow.sas is not None
-        offered = content["short_authentication_string"]
-        self._out.send(
-            flow,
-            messages.ACCEPT,
-            {
-                "method": SAS,
-                "key_agreement_protocol": AGREEMENT,
-                "hash": HASH,
-                "message_authentication_code": MAC,
-                "short_authentication_string": [name for name in STRINGS if name in offered],
-                "commitment": sas.commitment(flow.sas.public, content),
-            },
-        )
+        self._out.send(flow, messages.ACCEPT, _acceptance(flow.sas))
         return flow
 
     def accepted(self, flow: Flow, content: dict[str, Any]) -> Flow:
         """They accepted: now we show our key."""
         ours = self._expect(flow, State.STARTED, we_started=True)
-        commitment = content.get("commitment")
+        commitment, dialect = content.get("commitment"), dialects.of_accept(content)
         agreed = (
             content.get("key_agreement_protocol") == AGREEMENT,
             content.get("hash") == HASH,
-            content.get("message_authentication_code") == MAC,
         )
-        if not all(agreed):
+        if dialect is None or not all(agreed):
             raise Abort(messages.UNKNOWN_METHOD)
         if ours.commitment is not None or not isinstance(commitment, str):
             raise Abort(messages.UNEXPECTED)
         self._out.send(flow, messages.KEY, {"key": ours.public})
-        return replace(flow, sas=replace(ours, commitment=commitment))
+        return replace(flow, sas=replace(ours, commitment=commitment, dialect=dialect))
 
     def key(self, flow: Flow, content: dict[str, Any]) -> Flow:
         """Their key. Whoever started holds it against what was committed to."""
@@ -92,7 +81,7 @@ class SasSteps:
         if ours.we_started:
             if ours.commitment is None:
                 raise Abort(messages.UNEXPECTED)
-            if ours.commitment != sas.commitment(public, ours.start):
+            if ours.commitment != sas.commitment(public, ours.start, ours.dialect):
                 raise Abort(messages.MISMATCHED_COMMITMENT)
         else:
             self._out.send(flow, messages.KEY, {"key": ours.public})
@@ -126,11 +115,19 @@ class SasSteps:
         us = sas.Party(own.user_id, own.device_id, flow.sas.public)
         them = sas.Party(flow.other_user, flow.other_device, flow.sas.their_public)
         starter, accepter = (us, them) if flow.sas.we_started else (them, us)
-        return sas.short_strings(
+        strings = sas.short_strings(
             _secret(flow), starter=starter, accepter=accepter, transaction_id=flow.flow_id
         )
+        return replace(strings, emoji=()) if flow.sas.dialect is Dialect.NIO else strings
 
-    def _begun(self, flow: Flow, start: dict[str, Any], *, we_started: bool) -> Flow:
+    def _begun(
+        self,
+        flow: Flow,
+        start: dict[str, Any],
+        *,
+        we_started: bool,
+        dialect: Dialect = Dialect.SPEC,
+    ) -> Flow:
         private = self._entropy(KEY_BYTES)
         assert flow.other_device is not None
         known = self._outcome.keys_of(flow.other_user, flow.other_device)
@@ -141,6 +138,7 @@ class SasSteps:
             start=start,
             private=base64.encode(private),
             public=base64.encode(x25519_public(private)),
+            dialect=dialect,
         )
         return replace(flow, state=State.STARTED, sas=ours, their_keys=known)
 
@@ -168,12 +166,31 @@ class SasSteps:
 
     def _macs(self, flow: Flow, *, from_us: bool) -> sas.Macs:
         assert flow.other_device is not None
+        assert flow.sas is not None
         own = self._own.record
         us, them = (own.user_id, own.device_id), (flow.other_user, flow.other_device)
         sender, receiver = (us, them) if from_us else (them, us)
         return sas.Macs(
-            _secret(flow), sender=sender, receiver=receiver, transaction_id=flow.flow_id
+            _secret(flow),
+            sender=sender,
+            receiver=receiver,
+            transaction_id=flow.flow_id,
+            dialect=flow.sas.dialect,
         )
+
+
+def _acceptance(ours: Sas) -> dict[str, Any]:
+    """The content of the message."""
+    offered = ours.start["short_authentication_string"]
+    strings = STRINGS[-1:] if ours.dialect is Dialect.NIO else STRINGS
+    return {
+        "method": SAS,
+        "key_agreement_protocol": AGREEMENT,
+        "hash": HASH,
+        "message_authentication_code": dialects.METHODS[ours.dialect],
+        "short_authentication_string": [name for name in strings if name in offered],
+        "commitment": sas.commitment(ours.public, ours.start, ours.dialect),
+    }
 
 
 def _secret(flow: Flow) -> bytes:
