@@ -1,34 +1,42 @@
 """matrix-nio with its own cryptography, as somebody in a room."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import nio
 
+from tests.e2e.people import Heard
 from tests.support.olm_session import PASSWORD, PATIENCE_S
 
 _WAIT_MS = 1_000
 
 
 class NioUser:
-    """Trusts every device that it sees, as its own examples do."""
+    """Gives keys to every device, as its own examples do."""
 
     def __init__(self, url: str, localpart: str, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         config = nio.AsyncClientConfig(encryption_enabled=True, store_sync_tokens=True)
         self.nio = nio.AsyncClient(url, localpart, store_path=str(directory), config=config)
-        self.heard: list[nio.Event] = []
+        self.heard: list[tuple[str, nio.Event]] = []
+        self.told: list[nio.ToDeviceEvent] = []
         self.nio.add_event_callback(self._hears, nio.Event)
+        self.nio.add_to_device_callback(self._is_told, nio.ToDeviceEvent)
 
-    async def __aenter__(self) -> "NioUser":
-        done(await self.nio.register(self.nio.user, PASSWORD))
-        done(await self.nio.login(PASSWORD))
-        await self.syncs()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.nio.close()
+    @classmethod
+    @asynccontextmanager
+    async def enters(cls, url: str, localpart: str, directory: Path) -> AsyncIterator["NioUser"]:
+        user = cls(url, localpart, directory / localpart)
+        try:
+            done(await user.nio.register(localpart, PASSWORD))
+            done(await user.nio.login(PASSWORD))
+            await user.syncs()
+            yield user
+        finally:
+            await user.nio.close()
 
     @property
     def user_id(self) -> str:
@@ -44,33 +52,74 @@ class NioUser:
             done(await self.nio.keys_upload())
         if self.nio.should_query_keys:
             done(await self.nio.keys_query())
-        for device in self.nio.device_store:
-            if device.user_id != self.user_id:
-                self.nio.verify_device(device)
         await self.nio.send_to_device_messages()
 
     async def joins(self, room_id: str) -> None:
         done(await self.nio.join(room_id))
         await self.until(lambda: room_id in self.nio.rooms)
 
-    async def says(self, room_id: str, content: dict[str, Any]) -> str:
-        done(await self.nio.room_send(room_id, "m.room.message", content))
-        return str(content["body"])
+    async def says(self, room_id: str, text: str) -> str:
+        return await self.sends(room_id, {"msgtype": "m.text", "body": text})
 
-    async def hears(self, text: str) -> nio.Event:
-        def found() -> list[nio.Event]:
-            return [event for event in self.heard if getattr(event, "body", None) == text]
+    async def sends(self, room_id: str, content: dict[str, Any]) -> str:
+        answer = await self.nio.room_send(
+            room_id, "m.room.message", content, ignore_unverified_devices=True
+        )
+        return str(done(answer).event_id)
 
-        await self.until(found)
-        return found()[0]
+    async def hears(self, room_id: str, text: str) -> Heard:
+        event = await self._event(room_id, lambda event: getattr(event, "body", None) == text)
+        assert event.decrypted
+        return Heard(event.sender, event.session_id, event.source["content"])
 
-    async def until(self, condition: Any) -> None:
+    async def cannot_read(self, room_id: str, event_id: str) -> None:
+        event = await self._event(room_id, lambda event: event.event_id == event_id)
+        assert isinstance(event, nio.MegolmEvent)
+
+    async def sends_file(self, room_id: str, name: str, data: bytes) -> None:
+        answer, keys = await self.nio.upload(
+            lambda *_: data, filename=name, encrypt=True, filesize=len(data)
+        )
+        file = {**keys, "url": done(answer).content_uri}
+        await self.sends(room_id, {"msgtype": "m.file", "body": name, "file": file})
+
+    async def reads_file(self, room_id: str, name: str) -> bytes:
+        event = await self._event(room_id, lambda event: getattr(event, "body", None) == name)
+        assert isinstance(event, nio.RoomEncryptedFile)
+        cipher = done(await self.nio.download(event.url)).body
+        plain = nio.crypto.decrypt_attachment(
+            cipher, event.key["k"], event.hashes["sha256"], event.iv
+        )
+        return bytes(plain)
+
+    async def sees_member(self, room_id: str, user_id: str, membership: str = "join") -> None:
+        def is_so() -> bool:
+            user = self.nio.rooms[room_id].users.get(user_id)
+            return (user is not None and not user.invited) == (membership == "join")
+
+        await self.until(is_so)
+
+    async def sees_devices(self, user_id: str, number: int) -> None:
+        devices = self.nio.device_store.active_user_devices
+        await self.until(lambda: len([*devices(user_id)]) == number)
+
+    async def until(self, condition: Callable[[], Any]) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.syncs()
 
-    async def _hears(self, _room: nio.MatrixRoom, event: nio.Event) -> None:
-        self.heard.append(event)
+    async def _event(self, room_id: str, fits: Callable[[nio.Event], bool]) -> Any:
+        def found() -> list[nio.Event]:
+            return [event for where, event in self.heard if where == room_id and fits(event)]
+
+        await self.until(found)
+        return found()[0]
+
+    async def _is_told(self, event: nio.ToDeviceEvent) -> None:
+        self.told.append(event)
+
+    async def _hears(self, room: nio.MatrixRoom, event: nio.Event) -> None:
+        self.heard.append((room.room_id, event))
 
 
 def done(answer: Any) -> Any:

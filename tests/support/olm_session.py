@@ -67,14 +67,17 @@ class OlmClient:
         self.device_id = device_id
         self.heard: list[Happening] = []
 
-    async def creates(self, name: str, *invited: str, encrypted: bool = True) -> str:
-        state = [
-            {
-                "type": "m.room.encryption",
-                "state_key": "",
-                "content": {"algorithm": "m.megolm.v1.aes-sha2"},
-            }
-        ]
+    async def creates(
+        self,
+        name: str,
+        *invited: str,
+        encrypted: bool = True,
+        rotation_period_msgs: int | None = None,
+    ) -> str:
+        content: dict[str, Any] = {"algorithm": "m.megolm.v1.aes-sha2"}
+        if rotation_period_msgs is not None:
+            content["rotation_period_msgs"] = rotation_period_msgs
+        state = [{"type": "m.room.encryption", "state_key": "", "content": content}]
         body = {"name": name, "invite": list(invited), "preset": "private_chat"}
         if encrypted:
             body["initial_state"] = state
@@ -89,7 +92,18 @@ class OlmClient:
 
     async def joins(self, room_id: str) -> None:
         await self.session.server.call("POST", f"{API}/join/{quote(room_id, safe='')}", {})
+        await self.enters(room_id)
+
+    async def enters(self, room_id: str) -> None:
+        """Hears of a room that another device has joined."""
         await self.knows(lambda: room_id in self.session.rooms.joined)
+
+    async def leaves(self, room_id: str) -> None:
+        path = f"{API}/rooms/{quote(room_id, safe='')}/leave"
+        await self.session.server.call("POST", path, {})
+
+    async def logs_out(self) -> None:
+        await self.session.server.call("POST", f"{API}/logout", {})
 
     async def sees_member(self, room_id: str, user_id: str, membership: str = "join") -> None:
         members = self.session.rooms.joined[room_id].members
