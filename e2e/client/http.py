@@ -146,6 +146,10 @@ class Homeserver:
     async def backup_keys(self, version: str) -> JSON:
         return await self.call("GET", f"{API}/room_keys/keys", query={"version": version})
 
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
+        path = f"{API}/room_keys/keys/{url_path(room_id)}"
+        return await self.call("GET", path, query={"version": version})
+
     # Files
 
     async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:

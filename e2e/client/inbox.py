@@ -12,6 +12,7 @@ from e2e.client.errors import CryptoError, MissingOlmSession
 from e2e.client.inbound_groups import from_room_key
 from e2e.client.key_backup import SECRET as BACKUP_SECRET
 from e2e.client.key_bundles import TYPE as BUNDLE
+from e2e.client.key_bundles import UNSTABLE_TYPE as UNSTABLE_BUNDLE
 from e2e.client.key_requests import REQUEST as KEY_REQUEST
 from e2e.client.key_sharing import NO_OLM, WITHHELD
 from e2e.client.notices import Notice, RoomKeyArrived, RoomKeyWithheld, ToDeviceRefused
@@ -81,11 +82,16 @@ class Inbox:
             return self._parts.verification.to_device(
                 inner.sender, inner.type, inner.content, now_ms=now_ms
             )
+
+        def bundle(found: OlmEvent) -> list[Notice]:
+            return self._parts.bundles.received(found, now_ms=now_ms)
+
         handlers: dict[str, Callable[[OlmEvent], list[Notice]]] = {
             "m.room_key": self._room_key,
             "m.forwarded_room_key": self._parts.requests.accept,
             SECRET_SEND: self._secret,
-            BUNDLE: lambda found: self._parts.bundles.received(found, now_ms=now_ms),
+            BUNDLE: bundle,
+            UNSTABLE_BUNDLE: bundle,
         }
         handler = handlers.get(inner.type)
         return [] if handler is None else handler(inner)

@@ -263,13 +263,25 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Shared history that waits until we join, under "room|sender"."""
+    """Shared history that waits until we join, under "room|sender". sender_key: the Curve25519 key
+    of the device that told of it.
+    """
 
     KIND: ClassVar[str] = "bundle"
     room_id: str
     sender: str
     file: dict[str, Any]
     received_ms: int
+    sender_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An invitation that we accepted, under its room."""
+
+    KIND: ClassVar[str] = "accepted"
+    inviter: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

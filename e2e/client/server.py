@@ -69,6 +69,9 @@ class Server(Protocol):
 
     async def backup_keys(self, version: str) -> JSON: ...
 
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
+        """Of one room: its `sessions`."""
+
     async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:
         """The `mxc:` URI. size: of all pieces. It is sent once only: the pieces are used up."""
 

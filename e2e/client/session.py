@@ -9,7 +9,7 @@ async with Session.opened(credentials, store=…, http=…) as session:
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import aiohttp
 
 from e2e.client.errors import MissingRoomKey, Undecryptable
+from e2e.client.history_sharing import HistorySharing
 from e2e.client.http import Homeserver
 from e2e.client.inbound_groups import Decrypted
 from e2e.client.keeper import Keeper
@@ -93,6 +94,9 @@ class Session:
         self.user_id = user_id
         self.rooms = Rooms(user_id)
         self._clock = clock
+        self._history = HistorySharing(
+            server=server, keeper=keeper, learn=self._learn_devices, clock=clock
+        )
         self._since: str | None = None
         self._is_first = True
         self._unread: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -158,6 +162,7 @@ class Session:
         )
         self.rooms.apply(answer)
         self._since, self._is_first = since, False
+        notices += await self._history.take()
         await self._know_senders(answer)
         happenings: list[Happening] = [*self._invitations(answer), *notices]
         for room_id, room in answer.get("rooms", {}).get("join", {}).items():
@@ -190,6 +195,26 @@ class Session:
         txn_id = secrets.token_hex(16)
         answer = await self.server.send_event(room_id, event_type, content, txn_id)
         return str(answer["event_id"])
+
+    async def invite(self, room_id: str, user_id: str) -> int:
+        """With the history, where the room has it so. Returns how many devices got that.
+        Raises ServerRefused, Unreachable.
+        """
+        told = 0
+        room = self.rooms.joined.get(room_id)
+        if room is not None and room.encrypted:
+            told = await self._history.share(room_id, user_id)
+            await self._send_keys()
+        await self.server.invite(room_id, user_id)
+        return told
+
+    async def join(self, room: str) -> str:
+        """By ID or alias; an invitation is accepted. Returns the room's ID. What who invited us
+        shares of the history is fetched by the syncs after it. Raises ServerRefused, Unreachable.
+        """
+        room_id = await self.server.join(room)
+        await self.keeper.run(lambda machine: self._accept(machine, [room_id]))
+        return room_id
 
     async def step(self, action: Callable[[Machine], T]) -> T:
         """A step of the machine, and what follows from it."""
@@ -229,9 +254,17 @@ class Session:
         since = self._since or await self.keeper.note(_SINCE)
         return await self.server.sync(since, timeout_ms=timeout_ms, full=self._is_first)
 
+    def _accept(self, machine: Machine, room_ids: Iterable[str]) -> None:
+        """Those of the rooms that we were invited to."""
+        for room_id in room_ids:
+            invitation = self.rooms.invited.get(room_id)
+            if invitation is not None:
+                machine.bundles.accepted(room_id, invitation.sender, now_ms=self.now_ms())
+
     def _receive(self, machine: Machine, answer: dict[str, Any]) -> list[Notice]:
         """One step: what a sync says is known all at once, with its token, or not at all."""
         lists = answer.get("device_lists", {})
+        self._accept(machine, answer.get("rooms", {}).get("join", {}))
         for room_id, room in answer.get("rooms", {}).get("join", {}).items():
             for event in state_events(room):
                 if event["type"] in ENCRYPTION_STATE:

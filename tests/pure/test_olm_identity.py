@@ -911,6 +911,38 @@ class TestFiles:
         assert charlie.reads(second) == "second"
         sessions = alice.step(lambda m: m.export_room_keys([room.room_id]))
         assert charlie.step(lambda m: m.import_room_keys(sessions)) == 1
+    def test_what_a_stranger_shares_waits_until_we_join_and_know_them(
+        self, world, alice, bob, room
+    ):
+        alice.bootstraps()
+        alice.says(room, "hello")
+        charlie = world.device("@charlie:x", "CHARLIE")
+        charlie.bootstraps()
+        alice.step(lambda m: m.track(["@charlie:x"]))
+        alice.syncs()
+        alice.sends(alice.step(lambda m: m.bundles.claim("@charlie:x")))
+        alice.step(lambda m: m.bundles.share("@charlie:x", room.room_id, {"url": "mxc://x/y"}))
+        alice.settles()
+        assert BundleArrived(room.room_id, "@alice:x") in charlie.syncs()
+        assert charlie.step(lambda m: m.bundles.due(now_ms=charlie.now())) == []
+        charlie.step(lambda m: m.bundles.accepted(room.room_id, "@bob:x", now_ms=charlie.now()))
+        assert charlie.step(lambda m: m.bundles.due(now_ms=charlie.now())) == []
+        charlie.step(lambda m: m.bundles.accepted(room.room_id, "@alice:x", now_ms=charlie.now()))
+        charlie.starts()
+        (due,) = charlie.step(lambda m: m.bundles.due(now_ms=charlie.now()))
+        assert due.file == {"url": "mxc://x/y"}
+        world.now_ms += 24 * 3_600_000
+        assert charlie.step(lambda m: m.bundles.due(now_ms=charlie.now())) == []
+
+    def test_what_an_unsigned_device_shares_is_refused(self, world, alice, bob, room):
+        alice.bootstraps()
+        alice.says(room, "hello")
+        unsigned = world.device("@alice:x", "ALICE2")
+        charlie = self.invited(world, unsigned, room)
+        unsigned.step(lambda m: m.bundles.share("@charlie:x", room.room_id, {"url": "mxc://x/y"}))
+        unsigned.settles()
+        assert not [n for n in charlie.syncs() if isinstance(n, BundleArrived)]
+
         assert charlie.reads(first) == "first"
         assert charlie.decrypts(first).origin.source is Source.DIRECT
 

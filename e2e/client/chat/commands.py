@@ -147,12 +147,17 @@ async def create(name: str, invited: list[str], *, encrypted: bool, public: bool
 
 async def join(room: str) -> None:
     async with session() as opened:
-        show(await opened.server.join(room))
+        show(await opened.join(room))
+        # What who invited us shares of the history.
+        await opened.sync()
 
 
 async def invite(room: str, user_id: str) -> None:
     async with session() as opened:
-        await opened.server.invite(_room(opened, room).room_id, user_id)
+        found = _room(opened, room)
+        told = await opened.invite(found.room_id, user_id)
+    if told:
+        terminal.remark(f"{harmless(user_id)} gets the keys of what was said before.")
 
 
 async def leave(room: str) -> None:

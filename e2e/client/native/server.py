@@ -213,6 +213,12 @@ class NativeServer:
     async def backup_keys(self, version: str) -> JSON:
         return _object(await self._json("GET", f"{ENCRYPTION}/backups/{url_path(version)}/keys"))
 
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
+        path = f"{ENCRYPTION}/backups/{url_path(version)}/keys"
+        answer = _object(await self._json("GET", path, query={"room_id": room_id}))
+        found = answer["rooms"].get(room_id)
+        return {"sessions": {}} if found is None else _object(found)
+
     # Files
 
     async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:
