@@ -56,7 +56,9 @@ async def recover(session: Session, secret: str) -> tuple[int, int]:
             )
     own = await session.keeper.run(lambda machine: machine.device)
     await session.step(lambda machine: machine.identity.sign_own_device(own.device_id))
-    return await _restore(session, key)
+    restored = await _restore(session, key)
+    await session.step(lambda machine: machine.ask_again_for_keys())
+    return restored
 
 
 async def _restore(session: Session, key: StorageKey) -> tuple[int, int]:

@@ -125,6 +125,8 @@ class Inbox:
         room_id, session_id = str(content.get("room_id")), str(content.get("session_id"))
         if self._parts.inbound.get(session_id) is not None:
             return []
+        if sender == self._parts.own.record.user_id:
+            self._parts.requests.refused(session_id)
         self._make_room()
         self._vault.put(session_id, Withheld(room_id, code, now_ms))
         return [RoomKeyWithheld(sender, room_id, session_id, code)]

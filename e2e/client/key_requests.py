@@ -4,7 +4,7 @@ Source: C-S API v1.19, "Key requests": keys are only sent to, and only accepted 
 devices of the same user, and only such as were asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from e2e.client.account import MEGOLM, OwnDevice
@@ -68,20 +68,40 @@ class KeyRequests:
         self._postponed: dict[tuple[str, str], _Asked] = {}
 
     def ask(self, room_id: str, session_id: str, sender_key: str, *, now_ms: int) -> bool:
-        """Asks all our other devices once. Whether a request went out."""
-        if self._vault.get(KeyRequest, session_id) is not None or not self._has_others():
+        """Asks all our other devices once, and again after one has refused. Whether a request went
+        out.
+        """
+        known = self._vault.get(KeyRequest, session_id)
+        if known is not None and known.refused:
+            self._vault.put(session_id, replace(known, refused=False))
+            self._send(session_id, known)
+            return True
+        if known is not None or not self._has_others():
             return False
         self._make_room()
         request = KeyRequest(random_id(self._entropy), room_id, sender_key, now_ms)
         self._vault.put(session_id, request)
-        body = {
-            "algorithm": MEGOLM,
-            "room_id": room_id,
-            "sender_key": sender_key,
-            "session_id": session_id,
-        }
-        self._tell_others({**self._action(request.request_id, "request"), "body": body})
+        self._send(session_id, request)
         return True
+
+    def repeat(self) -> None:
+        """Asks again for what is still missing: now others may see that we are verified. Raises
+        NotLoaded.
+        """
+        missing = list(self._vault.all(KeyRequest))
+        self._vault.need(InboundGroup, [session_id for session_id, _ in missing])
+        for session_id, request in missing:
+            group = self._inbound.get(session_id)
+            if group is None or group.first_index > 0:
+                self._send(session_id, request)
+            else:
+                self.settled(session_id)
+
+    def refused(self, session_id: str) -> None:
+        """By one of our devices; another may still have it."""
+        request = self._vault.get(KeyRequest, session_id)
+        if request is not None:
+            self._vault.put(session_id, replace(request, refused=True))
 
     def settled(self, session_id: str) -> None:
         """The key came, from wherever."""
@@ -146,6 +166,15 @@ class KeyRequests:
             self._forward(asked.device, group)
         elif len(self._postponed) < MAX_POSTPONED:
             self._postponed[asked.device.device_id, request_id] = asked
+
+    def _send(self, session_id: str, request: KeyRequest) -> None:
+        body = {
+            "algorithm": MEGOLM,
+            "room_id": request.room_id,
+            "sender_key": request.sender_key,
+            "session_id": session_id,
+        }
+        self._tell_others({**self._action(request.request_id, "request"), "body": body})
 
     def _forward(self, device: Device, group: InboundGroup) -> None:
         content = {

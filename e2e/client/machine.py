@@ -124,6 +124,10 @@ class Machine:
             missing.room_id, missing.session_id, sender_key, now_ms=now_ms
         )
 
+    def ask_again_for_keys(self) -> None:
+        """For what our other devices were asked before they could see that this one is verified."""
+        self._parts.requests.repeat()
+
     # What goes out
 
     def track(self, user_ids: Iterable[str]) -> None:

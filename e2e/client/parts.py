@@ -115,6 +115,7 @@ def build(*, vault: Vault, entropy: Entropy, audience: Audience) -> Parts:
         trust=trust,
         identity=identity,
         secrets=secrets,
+        requests=requests,
         outbox=outbox,
     )
     return Parts(

@@ -208,13 +208,16 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """A room key that we asked our other devices for, under its session ID."""
+    """A room key that we asked our other devices for, under its session ID. refused: by one of
+    them, since we asked the last time.
+    """
 
     KIND: ClassVar[str] = "keyrequest"
     request_id: str
     room_id: str
     sender_key: str
     at_ms: int
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -571,9 +571,7 @@ class TestQrCodes:
         return shower.step(lambda m: m.verification.show_qr(m.verification.get(*name)))
 
     def scanned(self, scanner: Person, name: tuple[str, str], raw: bytes) -> Flow:
-        flow = scanner.step(
-            lambda m: m.verification.scan_qr(m.verification.get(*name), raw, now_ms=scanner.now())
-        )
+        flow = scanner.step(lambda m: m.verification.scan_qr(m.verification.get(*name), raw))
         scanner.settles()
         return flow
 
@@ -588,11 +586,13 @@ class TestQrCodes:
         bob.bootstraps()
         asks, answers = ready(alice, bob)
         raw = self.shown(bob, answers)
-        assert self.scanned(alice, asks, raw).state is State.DONE
+        assert self.scanned(alice, asks, raw).state is State.CONFIRMED
         assert alice.machine.trust.is_verified("@bob:x")
         assert not bob.machine.trust.is_verified("@alice:x")
         assert self.confirmed(bob, answers).state is State.DONE
         assert bob.machine.trust.is_verified("@alice:x")
+        all_sync(bob, alice, rounds=2)
+        assert flow_of(alice, "@bob:x").state is State.DONE
 
     def test_a_code_with_other_keys_cancels(self, alice, bob):
         alice.bootstraps()
@@ -745,6 +745,38 @@ class TestOwnDevices:
         withheld = [event for event in new.notices if getattr(event, "code", "") == "m.unavailable"]
         assert len(withheld) == 1
 
+    def test_what_was_asked_for_before_the_device_was_verified_is_asked_for_again(
+        self, world, alice, bob, room
+    ):
+        event = bob.says(room, "hello")
+        alice.reads(event)
+        new = world.device("@alice:x", "ALICE2")
+        missing = new.lacks_key_of(event)
+        new.step(lambda m: m.ask_for_key(event, missing, now_ms=new.now()))
+        new.settles()
+        alice.syncs()
+        verify(alice, new)
+        all_sync(alice, new)
+        assert new.reads(event) == "hello"
+
+    def test_it_can_be_asked_for_again_after_one_device_refused(self, world, alice, bob, room):
+        event = bob.says(room, "hello")
+        new = world.device("@alice:x", "ALICE2")
+        verify(alice, new)
+        missing = new.lacks_key_of(event)
+        assert new.step(lambda m: m.ask_for_key(event, missing, now_ms=new.now()))
+        assert not new.step(lambda m: m.ask_for_key(event, missing, now_ms=new.now()))
+        new.settles()
+        session_id = event["content"]["session_id"]
+        alice.step(
+            lambda m: m._parts.sharing.tell_withheld(
+                m.tracking.device("@alice:x", "ALICE2"), room.room_id, session_id, "m.unavailable"
+            )
+        )
+        alice.settles()
+        new.syncs()
+        assert new.step(lambda m: m.ask_for_key(event, missing, now_ms=new.now()))
+
     def test_a_forwarded_key_that_nobody_asked_for_is_refused(self, world, alice, bob, room):
         alice.bootstraps()
         event = bob.says(room, "old news")
@@ -879,38 +911,6 @@ class TestSharedHistory:
         assert sent == 1
         del charlie
 
-    def test_after_a_day_it_is_too_late(self, world, alice, bob, room):
-        alice.bootstraps()
-        charlie = self.invited(world, alice, room)
-        alice.step(lambda m: m.bundles.share("@charlie:x", room.room_id, {"url": "x"}))
-        alice.settles()
-        charlie.syncs()
-        world.now_ms += 24 * 3_600_000
-        assert (
-            charlie.machine.bundles.waiting(room.room_id, "@alice:x", now_ms=charlie.now()) is None
-        )
-
-
-class TestFiles:
-    def test_exported_room_keys_are_read_by_another_device(self, world, alice, bob, room):
-        event = bob.says(room, "exported")
-        alice.reads(event)
-        sessions = alice.step(lambda m: m.export_room_keys([room.room_id]))
-        new = world.device("@alice:x", "ALICE2")
-        assert new.step(lambda m: m.import_room_keys([*sessions, {}])) == 1
-        assert new.reads(event) == "exported"
-
-    def test_an_earlier_ratchet_of_the_same_session_keeps_whose_it_is(
-        self, world, alice, bob, room
-    ):
-        alice.says(room, "first")
-        charlie = world.device("@charlie:x", "CHARLIE")
-        world.joins(room, charlie)
-        first = room.events[0]
-        second = alice.says(room, "second")
-        assert charlie.reads(second) == "second"
-        sessions = alice.step(lambda m: m.export_room_keys([room.room_id]))
-        assert charlie.step(lambda m: m.import_room_keys(sessions)) == 1
     def test_what_a_stranger_shares_waits_until_we_join_and_know_them(
         self, world, alice, bob, room
     ):
@@ -943,6 +943,38 @@ class TestFiles:
         unsigned.settles()
         assert not [n for n in charlie.syncs() if isinstance(n, BundleArrived)]
 
+    def test_after_a_day_it_is_too_late(self, world, alice, bob, room):
+        alice.bootstraps()
+        charlie = self.invited(world, alice, room)
+        alice.step(lambda m: m.bundles.share("@charlie:x", room.room_id, {"url": "x"}))
+        alice.settles()
+        charlie.syncs()
+        world.now_ms += 24 * 3_600_000
+        assert (
+            charlie.machine.bundles.waiting(room.room_id, "@alice:x", now_ms=charlie.now()) is None
+        )
+
+
+class TestFiles:
+    def test_exported_room_keys_are_read_by_another_device(self, world, alice, bob, room):
+        event = bob.says(room, "exported")
+        alice.reads(event)
+        sessions = alice.step(lambda m: m.export_room_keys([room.room_id]))
+        new = world.device("@alice:x", "ALICE2")
+        assert new.step(lambda m: m.import_room_keys([*sessions, {}])) == 1
+        assert new.reads(event) == "exported"
+
+    def test_an_earlier_ratchet_of_the_same_session_keeps_whose_it_is(
+        self, world, alice, bob, room
+    ):
+        alice.says(room, "first")
+        charlie = world.device("@charlie:x", "CHARLIE")
+        world.joins(room, charlie)
+        first = room.events[0]
+        second = alice.says(room, "second")
+        assert charlie.reads(second) == "second"
+        sessions = alice.step(lambda m: m.export_room_keys([room.room_id]))
+        assert charlie.step(lambda m: m.import_room_keys(sessions)) == 1
         assert charlie.reads(first) == "first"
         assert charlie.decrypts(first).origin.source is Source.DIRECT
 

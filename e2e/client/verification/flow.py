@@ -29,7 +29,7 @@ class State(StrEnum):
     COMPARING = "comparing"
     """SAS: the short strings are there to be compared."""
     CONFIRMED = "confirmed"
-    """Our user said that all is right; the other side has not shown its keys yet."""
+    """Our user said that all is right, or scanned their code; their user has not confirmed yet."""
     DONE = "done"
     CANCELLED = "cancelled"
 

@@ -11,6 +11,7 @@ from e2e.client.account import OwnDevice
 from e2e.client.cross_signing import OwnIdentity
 from e2e.client.device_tracking import DeviceTracking
 from e2e.client.errors import VerificationImpossible
+from e2e.client.key_requests import KeyRequests
 from e2e.client.notices import Notice, VerificationChanged
 from e2e.client.outbox import Outbox
 from e2e.client.primitives import Entropy, random_id
@@ -54,6 +55,7 @@ class Verifications:
         trust: TrustBook,
         identity: OwnIdentity,
         secrets: SecretSharing,
+        requests: KeyRequests,
         outbox: Outbox,
     ) -> None:
         self._vault = vault
@@ -63,7 +65,12 @@ class Verifications:
         self._outbox = outbox
         self._out = Messages(own=own, outbox=outbox)
         outcome = Outcome(
-            own=own, tracking=tracking, trust=trust, identity=identity, secrets=secrets
+            own=own,
+            tracking=tracking,
+            trust=trust,
+            identity=identity,
+            secrets=secrets,
+            requests=requests,
         )
         self._sas = SasSteps(entropy=entropy, own=own, out=self._out, outcome=outcome)
         self._qr = QrSteps(
@@ -133,7 +140,7 @@ class Verifications:
 
     def short_strings(self, flow: Flow) -> ShortStrings:
         """What both users compare."""
-        if flow.state not in (State.COMPARING, State.CONFIRMED):
+        if flow.sas is None or flow.state not in (State.COMPARING, State.CONFIRMED):
             raise VerificationImpossible("there is nothing to compare yet")
         return self._sas.strings(flow)
 
@@ -146,10 +153,10 @@ class Verifications:
         self._keep(flow)
         return code.encode()
 
-    def scan_qr(self, flow: Flow, raw: bytes, *, now_ms: int) -> Flow:
+    def scan_qr(self, flow: Flow, raw: bytes) -> Flow:
         """Cancels where the code does not fit. Raises BadKeys for what is no code."""
         code = qr.decode(raw)
-        return self._user_step(flow, lambda f: self._qr.scan(f, code, now_ms=now_ms))
+        return self._user_step(flow, lambda f: self._qr.scan(f, code))
 
     def confirm(self, flow: Flow, *, now_ms: int) -> Flow:
         """The strings are the same; or, after a QR code, the other device says that all is well."""
@@ -282,7 +289,7 @@ class Verifications:
             messages.KEY: lambda flow: self._sas.key(flow, content),
             messages.MAC: lambda flow: self._sas.macs(flow, content, now_ms=now_ms),
             messages.CANCEL: lambda flow: self._they_cancelled(flow, content),
-            messages.DONE: lambda flow: flow,
+            messages.DONE: lambda flow: self._they_are_done(flow, now_ms),
         }
 
     def _ready(self, flow: Flow, content: dict[str, Any]) -> Flow:
@@ -328,6 +335,11 @@ class Verifications:
         if ours < theirs:
             return flow
         return self._sas.started(replace(flow, sas=None, state=State.READY), content)
+
+    def _they_are_done(self, flow: Flow, now_ms: int) -> Flow:
+        """Which we wait for only when we have scanned their code."""
+        we_scanned = flow.state is State.CONFIRMED and flow.sas is None
+        return self._qr.done(flow, now_ms=now_ms) if we_scanned else flow
 
     def _they_cancelled(self, flow: Flow, content: dict[str, Any]) -> Flow:
         code, reason = str(content.get("code")), str(content.get("reason"))

@@ -8,6 +8,7 @@ from e2e.client.cross_signing import SECRETS, OwnIdentity
 from e2e.client.device_keys import master_of
 from e2e.client.device_tracking import DeviceTracking
 from e2e.client.key_backup import SECRET as BACKUP_SECRET
+from e2e.client.key_requests import KeyRequests
 from e2e.client.records import LocalTrust
 from e2e.client.secret_sharing import SecretSharing
 from e2e.client.signatures import ed25519
@@ -26,12 +27,14 @@ class Outcome:
         trust: TrustBook,
         identity: OwnIdentity,
         secrets: SecretSharing,
+        requests: KeyRequests,
     ) -> None:
         self._own = own
         self._tracking = tracking
         self._trust = trust
         self._identity = identity
         self._secrets = secrets
+        self._requests = requests
 
     def own_keys(self) -> dict[str, str]:
         """Our device's key, and our master key if we are sure that it is ours."""
@@ -54,7 +57,7 @@ class Outcome:
         keys = {} if device is None else {ed25519(device_id): device.ed25519}
         return keys if master is None else {**keys, ed25519(master): master}
 
-    def verified(self, flow: Flow, proven: frozenset[str], *, now_ms: int) -> None:
+    def verified(self, flow: Flow, proven: frozenset[str]) -> None:
         """proven: IDs of the keys that the other side has shown to be theirs."""
         keys = {key_id: flow.their_keys[key_id] for key_id in proven}
         master = master_of(self._tracking.user(flow.other_user).identity)
@@ -63,25 +66,31 @@ class Outcome:
         if confirms_master and master is not None:
             self._trust.confirm_identity(flow.other_user, master)
         if is_own:
-            self._verified_own(flow, proven, now_ms)
+            self._verified_own(flow, proven)
         elif confirms_master and master is not None:
             self._sign_user(flow.other_user, master)
         elif self._shown_device(flow, proven):
             self._mark(flow)
 
-    def _verified_own(self, flow: Flow, proven: frozenset[str], now_ms: int) -> None:
-        """The other device is ours: signed by our identity where we can; and it may have what
-        this one lacks.
+    def ask_for_missing(self, flow: Flow, *, now_ms: int) -> None:
+        """Another device of ours may have the secrets and room keys that this one lacks. Not before
+        it is done with the verification: there are clients that answer only then, or never.
         """
+        if flow.other_user != self._own.record.user_id:
+            return
+        for name in (*SECRETS, BACKUP_SECRET):
+            if name == BACKUP_SECRET or self._identity.secret(name) is None:
+                self._secrets.ask(name, now_ms=now_ms)
+        self._requests.repeat()
+
+    def _verified_own(self, flow: Flow, proven: frozenset[str]) -> None:
+        """The other device is ours: signed by our identity where we can."""
         if self._shown_device(flow, proven):
             can_sign = self._identity.secrets.self_signing is not None
             if can_sign and self.own_master() is not None:
                 self._identity.sign_own_device(str(flow.other_device))
             else:
                 self._mark(flow)
-        for name in (*SECRETS, BACKUP_SECRET):
-            if name == BACKUP_SECRET or self._identity.secret(name) is None:
-                self._secrets.ask(name, now_ms=now_ms)
 
     def _sign_user(self, user_id: str, master: str) -> None:
         if self._identity.secrets.user_signing is not None and self.own_master() is not None:

@@ -44,8 +44,10 @@ class QrSteps:
         code = qr.Code(mode, flow.flow_id, first, second, base64.decode(secret))
         return replace(flow, secret=secret, their_keys=known), code
 
-    def scan(self, flow: Flow, code: qr.Code, *, now_ms: int) -> Flow:
-        """The other side's code. What it says about us and about them must be as we know it."""
+    def scan(self, flow: Flow, code: qr.Code) -> Flow:
+        """The other side's code. What it says about us and about them must be as we know it. They
+        are verified then; we are when their user has looked at our device.
+        """
         if flow.state is not State.READY or flow.other_device is None:
             raise Abort(messages.UNEXPECTED)
         known = self._outcome.keys_of(flow.other_user, flow.other_device)
@@ -57,9 +59,8 @@ class QrSteps:
         }
         self._out.send(flow, messages.START, content)
         flow = replace(flow, their_keys=known)
-        self._outcome.verified(flow, frozenset([ed25519(_name(proven, known))]), now_ms=now_ms)
-        self._out.send(flow, messages.DONE, {})
-        return replace(flow, state=State.DONE)
+        self._outcome.verified(flow, frozenset([ed25519(_name(proven, known))]))
+        return replace(flow, state=State.CONFIRMED)
 
     def started(self, flow: Flow, content: dict[str, Any]) -> Flow:
         """They say that they scanned ours: now our user looks at their screen."""
@@ -76,8 +77,17 @@ class QrSteps:
             raise Abort(messages.UNEXPECTED)
         _, _, shown = self._keys(flow, flow.their_keys)
         name = _name(shown, flow.their_keys)
-        self._outcome.verified(flow, frozenset([ed25519(name)]), now_ms=now_ms)
+        self._outcome.verified(flow, frozenset([ed25519(name)]))
         self._out.send(flow, messages.DONE, {})
+        self._outcome.ask_for_missing(flow, now_ms=now_ms)
+        return replace(flow, state=State.DONE)
+
+    def done(self, flow: Flow, *, now_ms: int) -> Flow:
+        """Their user has confirmed that we scanned. Not before: a client that waits for its user
+        would not know what to do with our message.
+        """
+        self._out.send(flow, messages.DONE, {})
+        self._outcome.ask_for_missing(flow, now_ms=now_ms)
         return replace(flow, state=State.DONE)
 
     def _keys(self, flow: Flow, known: dict[str, str]) -> tuple[qr.Mode, str, str]:

@@ -151,9 +151,10 @@ class SasSteps:
         """When both have confirmed."""
         if flow.state is not State.CONFIRMED or flow.sas is None or flow.sas.their_macs is None:
             return flow
-        self._outcome.verified(flow, self._proven(flow), now_ms=now_ms)
+        self._outcome.verified(flow, self._proven(flow))
         if flow.has_request:
             self._out.send(flow, messages.DONE, {})
+        self._outcome.ask_for_missing(flow, now_ms=now_ms)
         return replace(flow, state=State.DONE)
 
     def _proven(self, flow: Flow) -> frozenset[str]:
