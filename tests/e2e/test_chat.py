@@ -146,6 +146,22 @@ def test_a_new_device_recovers_what_was_said(office, tmp_path):
 
 
 def test_two_people_verify_each_other(office):
+def test_room_keys_move_in_a_file(office, tmp_path):
+    path, secret = tmp_path / "keys.txt", "open sesame\n"
+    written = office.alice.runs("export-keys", str(path), typing=secret)
+    assert (written.returncode, path.stat().st_mode & 0o777) == (0, 0o600)
+    again = office.alice.runs("export-keys", str(path), typing=secret)
+    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    new = Shell(tmp_path / "new", office.alice.url, office.alice.user_id)
+    new.logs_in()
+    assert "hello" not in [one["content"].get("body") for one in new.history(office.room_id)]
+    wrong = new.runs("import-keys", str(path), typing="no idea\n")
+    assert wrong.returncode == 1
+    new.says("import-keys", str(path), typing=secret)
+    assert "hello" in [one["content"].get("body") for one in new.history(office.room_id)]
+    new.says("logout")
+
+
     """Both ask at once, and both say yes."""
     people = [(office.alice, office.bob), (office.bob, office.alice)]
     running = [one.starts("verify", other.user_id) for one, other in people]

@@ -240,3 +240,23 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         # What is still to be flushed at the end must not complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+@app.command("export-keys")
+def export_keys(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Nothing is overwritten.")],
+) -> None:
+    """Write the keys of all rooms to a file, encrypted with a passphrase.
+
+    Other clients read it, too. The passphrase is asked for, or read from
+    `FOYER_CHAT_PASSPHRASE`, or from standard input.
+    """
+    _run(commands.export_keys(path))
+
+
+@app.command("import-keys")
+def import_keys(
+    path: Annotated[Path, typer.Argument(metavar="PATH", exists=True, dir_okay=False)],
+) -> None:
+    """Read the keys that this or another client has written to a file."""
+    _run(commands.import_keys(path))
+
+

@@ -1,7 +1,9 @@
 """What each command does."""
 
+import asyncio
 import json
 import os
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from e2e.client import files, identity_setup
+from e2e.client import files, identity_setup, key_export
 from e2e.client.chat import terminal
 from e2e.client.chat.lines import as_json
 from e2e.client.chat.profile import AlreadyLoggedIn, Profile
@@ -26,6 +28,7 @@ from e2e.client.server import Server, ServerRefused
 from e2e.client.session import Credentials, Session
 
 RECOVERY = "FOYER_CHAT_RECOVERY_KEY"
+PASSPHRASE = "FOYER_CHAT_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 
 class NoSuch(CryptoError):
@@ -234,6 +237,33 @@ async def recover() -> None:
     async with session() as opened:
         restored, damaged = await identity_setup.recover(opened, secret)
     terminal.remark(f"{restored} room keys restored, {damaged} could not be read.")
+
+
+async def export_keys(path: Path) -> None:
+    """For another client, or for a drawer."""
+    passphrase = await terminal.ask_secret("Passphrase for the file", os.environ, PASSPHRASE)
+    async with session() as opened:
+        sessions = await opened.keeper.run(
+            lambda machine: machine.export_room_keys(list(opened.rooms.joined))
+        )
+    text = await asyncio.to_thread(key_export.encrypt, sessions, passphrase, secrets.token_bytes)
+    await asyncio.to_thread(_write_for_us, path, text)
+    terminal.remark(f"{len(sessions)} room keys written.")
+
+
+def _write_for_us(path: Path, text: str) -> None:
+    """Raises FileExistsError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+
+
+async def import_keys(path: Path) -> None:
+    passphrase = await terminal.ask_secret("Passphrase of the file", os.environ, PASSPHRASE)
+    text = await asyncio.to_thread(path.read_text)
+    found = await asyncio.to_thread(key_export.decrypt, text, passphrase)
+    async with session() as opened:
+        imported = await opened.step(lambda machine: machine.import_room_keys(found))
+    terminal.remark(f"{imported} of {len(found)} room keys were new.")
 
 
 def _room(opened: Session, text: str) -> Room:
