@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nio
+from nio.crypto.sas import Sas
 
 from tests.e2e.people import Heard
 from tests.support.olm_session import PASSWORD, PATIENCE_S
@@ -120,6 +121,33 @@ class NioUser:
 
     async def _hears(self, room: nio.MatrixRoom, event: nio.Event) -> None:
         self.heard.append((room.room_id, event))
+
+
+class NioFlow:
+    """What its user does to verify."""
+
+    def __init__(self, bot: NioUser) -> None:
+        self.bot = bot
+
+    async def starts(self, user_id: str, device_id: str) -> None:
+        device = self.bot.nio.device_store[user_id][device_id]
+        done(await self.bot.nio.start_key_verification(device))
+
+    async def accepts(self, transaction_id: str) -> None:
+        await self.bot.until(lambda: transaction_id in self.bot.nio.key_verifications)
+        done(await self.bot.nio.accept_key_verification(transaction_id))
+
+    async def decimals(self) -> tuple[int, ...]:
+        await self.bot.until(lambda: self._sas.established_sas)
+        return tuple(self._sas.get_decimals())
+
+    async def confirms(self) -> None:
+        done(await self.bot.nio.confirm_short_auth_string(self._sas.transaction_id))
+        await self.bot.until(lambda: self._sas.verified)
+
+    @property
+    def _sas(self) -> Sas:
+        return [*self.bot.nio.key_verifications.values()][-1]
 
 
 def done(answer: Any) -> Any:

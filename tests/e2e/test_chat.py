@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from e2e.client.chat.terminal import harmless
+from tests.e2e.nio_user import NioFlow, NioUser
 from tests.support.live_server import LiveServer
 from tests.support.olm_session import PASSWORD, registered, unique
 
@@ -145,7 +146,6 @@ def test_a_new_device_recovers_what_was_said(office, tmp_path):
     assert trusts == ["verified", "verified"]
 
 
-def test_two_people_verify_each_other(office):
 def test_room_keys_move_in_a_file(office, tmp_path):
     path, secret = tmp_path / "keys.txt", "open sesame\n"
     written = office.alice.runs("export-keys", str(path), typing=secret)
@@ -162,6 +162,7 @@ def test_room_keys_move_in_a_file(office, tmp_path):
     new.says("logout")
 
 
+def test_two_people_verify_each_other(office):
     """Both ask at once, and both say yes."""
     people = [(office.alice, office.bob), (office.bob, office.alice)]
     running = [one.starts("verify", other.user_id) for one, other in people]
@@ -176,6 +177,68 @@ def test_room_keys_move_in_a_file(office, tmp_path):
     assert shown[0] == shown[1]
     for one, other in people:
         assert "\tverified\t" in one.says("devices", other.user_id)
+
+
+def test_one_shows_a_code_and_the_other_scans_it(office, tmp_path):
+    """Through pipes there is no picture, but its text. Alice's new device and her old one."""
+    new = Shell(tmp_path / "new", office.alice.url, office.alice.user_id)
+    new.logs_in()
+    showing = office.alice.starts("verify", office.alice.user_id, "--qr")
+    scanning = new.starts("verify", office.alice.user_id, "--scan")
+    code = showing.stdout.readline()
+    scanning.stdin.write(code)
+    scanning.stdin.flush()
+    showing.stdin.write("y\n")
+    showing.stdin.flush()
+    for process in (showing, scanning):
+        _, errors = process.communicate(timeout=_PATIENCE_S)
+        assert process.returncode == 0, errors
+    own = [line.split("\t") for line in new.says("devices").splitlines()[1:]]
+    assert {line[1] for line in own} == {"verified"}
+    new.says("logout")
+
+
+async def test_a_client_that_knows_no_requests_is_verified_by_numbers(server, office, tmp_path):
+    async with NioUser.enters(server.url, unique("nio"), tmp_path) as bot:
+        await bot.joins(office.bob.says("create", "bots", "--invite", bot.user_id))
+        await bot.sees_devices(office.bob.user_id, 1)
+        verifying = office.bob.starts("verify", bot.user_id, "--device", bot.device_id)
+        await bot.until(lambda: bot.nio.key_verifications)
+        side, (flow_id,) = NioFlow(bot), bot.nio.key_verifications
+        await side.accepts(flow_id)
+        numbers = await side.decimals()
+        shown = await asyncio.to_thread(verifying.stdout.readline)
+        assert shown.split() == [str(number) for number in numbers]
+        verifying.stdin.write("y\n")
+        verifying.stdin.flush()
+        await side.confirms()
+        _, errors = await asyncio.to_thread(verifying.communicate, timeout=_PATIENCE_S)
+        assert verifying.returncode == 0, errors
+        assert f"{bot.device_id}\tverified\t" in office.bob.says("devices", bot.user_id)
+
+
+def test_what_is_no_code_ends_the_verification(office):
+    both = office.alice.runs("verify", office.bob.user_id, "--qr", "--scan")
+    assert (both.returncode, "one side shows" in both.stderr) == (2, True)
+    showing = office.bob.starts("verify", office.alice.user_id, "--qr")
+    wrong = office.alice.runs("verify", office.bob.user_id, "--scan", typing="no code!\n")
+    assert (wrong.returncode, "neither a picture" in wrong.stderr) == (1, True)
+    _, errors = showing.communicate(timeout=_PATIENCE_S)
+    assert (showing.returncode, "not verified" in errors) == (1, True)
+
+
+def test_who_is_invited_reads_what_was_said_before(office, tmp_path):
+    carol = Shell(tmp_path / "carol", office.alice.url, new_account(office.alice.url, "carol"))
+    carol.logs_in()
+    carol.says("setup", typing=f"{PASSWORD}\n")
+    office.alice.says("send", office.room_id, "before Carol")
+    told = office.alice.runs("invite", office.room_id, carol.user_id)
+    assert (told.returncode, "keys of what was said" in told.stderr) == (0, True)
+    carol.says("join", office.room_id)
+    read = [one for one in carol.history(office.room_id) if one["content"].get("body")]
+    (before,) = [one for one in read if one["content"]["body"] == "before Carol"]
+    assert before["warning"] == f"key from bundle by {office.alice.user_id}"
+    carol.says("leave", office.room_id)
 
 
 def test_one_command_at_a_time_has_the_keys_and_an_interruption_ends_it_cleanly(office):

@@ -26,7 +26,7 @@ from e2e.client.verification.dialects import MAC
 from e2e.client.verification.flow import Flow, State
 from homeserver.events import base64
 from tests.e2e.js_user import JsUser
-from tests.e2e.nio_user import NioUser, done
+from tests.e2e.nio_user import NioFlow, NioUser, done
 from tests.e2e.our_user import OurUser
 from tests.support.live_server import LiveServer
 from tests.support.olm_session import PASSWORD, logged_in, olm_session, unique
@@ -129,6 +129,21 @@ class TestWithJsSdk:
             assert await has_verified(ours, theirs.user_id)
             assert await trust_in(ours, theirs) is Trust.VERIFIED
 
+    async def test_our_device_verifies_their_new_one_of_the_same_account(self, server, ours):
+        """Which gets the secrets from it, and is signed."""
+        session = ours.client.session
+        async with JsUser.enters(server.url, ours.user_id, registers=False) as laptop:
+            await laptop.asks("asksOwnDevices")
+            asked = await ours.client.flow_with(ours.user_id, State.REQUESTED)
+            ready = await session.step(lambda m: m.verification.accept(asked))
+            await session.step(lambda m: m.verification.start_sas(ready))
+            await self.compare(ours, laptop)
+            waiting = asyncio.create_task(laptop.asks("hasSecrets"))
+            await ours.client.knows(waiting.done)
+            await waiting
+            await laptop.asks("isSigned")
+            assert await trust_in(ours, laptop) is Trust.VERIFIED
+
     def has_secrets(self, heard: list[Any]) -> bool:
         arrived = {one.name for one in heard if isinstance(one, SecretArrived)}
         return arrived >= {
@@ -161,33 +176,6 @@ class TestWithJsSdk:
         await confirm(ours, comparing)
         await ours.client.flow_with(theirs.user_id, State.DONE)
         await confirmed
-
-
-class NioFlow:
-    """What nio's user does."""
-
-    def __init__(self, bot: NioUser) -> None:
-        self.bot = bot
-
-    async def starts(self, user_id: str, device_id: str) -> None:
-        device = self.bot.nio.device_store[user_id][device_id]
-        done(await self.bot.nio.start_key_verification(device))
-
-    async def accepts(self, transaction_id: str) -> None:
-        await self.bot.until(lambda: transaction_id in self.bot.nio.key_verifications)
-        done(await self.bot.nio.accept_key_verification(transaction_id))
-
-    async def decimals(self) -> tuple[int, ...]:
-        await self.bot.until(lambda: self._sas.established_sas)
-        return tuple(self._sas.get_decimals())
-
-    async def confirms(self) -> None:
-        done(await self.bot.nio.confirm_short_auth_string(self._sas.transaction_id))
-        await self.bot.until(lambda: self._sas.verified)
-
-    @property
-    def _sas(self) -> nio_sas.Sas:
-        return [*self.bot.nio.key_verifications.values()][-1]
 
 
 class TestWithNio:

@@ -6,7 +6,8 @@ prompts.py     asking a person
 lines.py       happenings as lines of text
 commands.py    what each command does
 open_room.py   a room to read and write in
-verifying.py   comparing short strings
+verifying.py   comparing short strings, showing and scanning QR codes
+qr_codes.py    drawing and reading them
 
 command_line.py    the command line: arguments and help
 __main__.py    the same without the server's commands: python -m e2e.client.chat

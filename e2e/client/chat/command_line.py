@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from e2e.client.chat import commands, open_room, terminal, verifying
+from e2e.client.chat.verifying import Way
 from e2e.client.key_sharing import Audience
 from e2e.client.records import LocalTrust
 
@@ -184,12 +185,30 @@ def save(
 @app.command()
 def verify(
     user: UserArgument,
+    *,
+    qr: Annotated[bool, typer.Option("--qr", help="Show a QR code to the other device.")] = False,
+    scan: Annotated[bool, typer.Option("--scan", help="Read the other device's QR code.")] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="Start at once, with a client that is not asked."),
+    ] = None,
 ) -> None:
-    """Verify a user, or your own other device, by comparing short strings."""
+    """Verify a user, or your own other device, by comparing short strings or by a QR code.
+
+    With `--scan` you are asked for the code: the path of a picture of it, or its text.
+
+    Examples:
+
+    - `foyer chat verify @bob:example.org`
+    - `foyer chat verify @me:example.org --qr`
+    """
+    if qr and scan:
+        raise typer.BadParameter("one side shows a code, the other one scans it")
 
     async def work() -> None:
         async with commands.session() as session:
-            await verifying.verify(session, user)
+            way = Way.SHOW if qr else Way.SCAN if scan else Way.COMPARE
+            await verifying.verify(session, user, way=way, device_id=device)
         terminal.show(f"{user} is verified.")
 
     _run(work())
@@ -232,14 +251,6 @@ def recover() -> None:
     _run(commands.recover())
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """A closed pipe is the end of the work, not an error."""
-    try:
-        asyncio.run(work)
-    except BrokenPipeError:
-        # What is still to be flushed at the end must not complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
 @app.command("export-keys")
 def export_keys(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Nothing is overwritten.")],
@@ -260,3 +271,11 @@ def import_keys(
     _run(commands.import_keys(path))
 
 
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """A closed pipe is the end of the work, not an error."""
+    try:
+        asyncio.run(work)
+    except BrokenPipeError:
+        # What is still to be flushed at the end must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None

@@ -60,6 +60,15 @@ async def ask_secret(question: str, environment: Mapping[str, str], variable: st
     return answer
 
 
+async def ask(question: str) -> str:
+    """What a person types, or the next line of standard input."""
+    if not sys.stdin.isatty():
+        return await _first_line()
+    from e2e.client.chat import prompts  # noqa: PLC0415 - see there
+
+    return await prompts.ask(f"{question}: ")
+
+
 async def ask_yes(question: str) -> bool:
     """Nobody there is a no."""
     if not sys.stdin.isatty():

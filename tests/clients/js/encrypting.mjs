@@ -217,6 +217,18 @@ class Person {
         this.request = await crypto.requestDeviceVerification(userId, deviceId);
     }
 
+    async asksOwnDevices() {
+        const crypto = this.client.getCrypto();
+        await until(() => crypto.userHasCrossSigningKeys(this.client.getUserId(), true));
+        this.request = await crypto.requestOwnUserVerification();
+    }
+
+    async hasSecrets() {
+        const crypto = this.client.getCrypto();
+        await until(() => crypto.isCrossSigningReady());
+        await until(() => crypto.getSessionBackupPrivateKey());
+    }
+
     async accepts() {
         await until(() => this.request);
         await this.request.accept();
