@@ -40,10 +40,13 @@ class Usage:
 
 
 class Meter:
-    """Measures from its making to `read`. A server's descendants are its Postgres."""
+    """Measures from its making to `read`. A server's descendants are its Postgres, unless that is
+    named.
+    """
 
-    def __init__(self, server_pid: int) -> None:
+    def __init__(self, server_pid: int, postgres_pid: int | None = None) -> None:
         self._server = psutil.Process(server_pid)
+        self._postgres = None if postgres_pid is None else psutil.Process(postgres_pid)
         self._before = self._now()
 
     def read(self) -> Usage:
@@ -57,9 +60,14 @@ class Meter:
         busy = machine.user + machine.nice + machine.system
         server, own = self._server.cpu_times(), os.times()
         server_s, own_s = server.user + server.system, own.user + own.system
-        postgres_s = sum(_with_ended_children(each) for each in _descendants(self._server))
+        postgres_s = sum(map(_with_ended_children, self._of_postgres()))
         others_s = busy - server_s - own_s - postgres_s
         return Usage(perf_counter(), server_s, postgres_s, own_s, others_s)
+
+    def _of_postgres(self) -> list[psutil.Process]:
+        if self._postgres is None:
+            return _descendants(self._server)
+        return [self._postgres, *_descendants(self._postgres)]
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -1,4 +1,5 @@
-"""A lean HTTP client: one connection that is kept, one request at a time, answers with a length.
+"""A lean HTTP client: one connection that is kept, one request at a time, answers with a length or
+in chunks.
 
 A general client costs the load generator more CPU time than the request costs the server.
 """
@@ -12,6 +13,8 @@ import orjson
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _STATUS = slice(9, 12)
 
 
@@ -73,11 +76,11 @@ class RESTClient(asyncio.Protocol):
         end = self._received.find(_END_OF_HEAD)
         if end < 0:
             return
-        length = _LENGTH.search(self._received, 0, end)
         begin = end + len(_END_OF_HEAD)
-        if len(self._received) < begin + (int(length[1]) if length else 0):
+        body = _body(self._received, end, begin)
+        if body is None:
             return
-        status, body = int(self._received[_STATUS]), self._received[begin:]
+        status = int(self._received[_STATUS])
         self._received = b""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(Answer(status, body))
@@ -85,6 +88,29 @@ class RESTClient(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError("the server hung up"))
+
+
+def _body(received: bytes, end: int, begin: int) -> bytes | None:
+    """end: of the head; begin: of the body. None: there is more to come."""
+    if _CHUNKED.search(received, 0, end):
+        # The end of the last chunk cannot stand in JSON, which has no line breaks in its text.
+        return _joined(received[begin:]) if received.endswith(_LAST_CHUNK, begin - 2) else None
+    length = _LENGTH.search(received, 0, end)
+    body = received[begin:]
+    return body if len(body) >= (int(length[1]) if length else 0) else None
+
+
+def _joined(chunks: bytes) -> bytes:
+    """What the chunks hold together."""
+    parts, place = [], 0
+    while True:
+        line_end = chunks.index(b"\r\n", place)
+        size = int(chunks[place:line_end].partition(b";")[0], 16)
+        if not size:
+            return b"".join(parts)
+        begin = line_end + 2
+        parts.append(chunks[begin : begin + size])
+        place = begin + size + 2
 
 
 def head(method: str, path: str, token: str = "") -> bytes:

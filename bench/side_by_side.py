@@ -4,7 +4,8 @@
 
 The load is that of the homeserver benchmark, which knows neither of the two and is not part of
 this repository: --harness is the folder that it is in, --peer one where it may keep a Synapse of
-its own, which is installed there if it is absent. Prints a table of both, of their ratios and of
+its own, which is installed there if it is absent. Keys of devices it does not load: that does
+`bench.encryption_load`, the workload "encryption". Prints a table of both, of their ratios and of
 the ratios that Foyer is to reach.
 """
 
@@ -24,7 +25,8 @@ import orjson
 import psutil
 import uvloop
 
-from bench import report
+from bench import encryption_load, report
+from bench.encryption_load import CLAIMERS, CLAIMS_AT_ONCE, UPLOADERS, Target
 from bench.processes import FOYER_CONFIG, Server, foyer
 from homeserver.storage.embedded import running_dsn
 
@@ -40,6 +42,7 @@ WORKLOADS = (
     "join",
     "history",
     "register",
+    "encryption",
     "fanout:members=100,rate=1,presence=offline",
     "fanout:members=300,rate=0.5,presence=offline",
     "fanout:members=1000,rate=0.1,seconds=40,presence=offline",
@@ -68,6 +71,9 @@ class Row:
 
 
 CPU = "cpu_ms"
+UPLOADED = f"one-time keys uploaded c={UPLOADERS}"
+CLAIMED = f"one-time keys claimed c={CLAIMERS}"
+CLAIMED_BY_MANY = f"one-time keys claimed c={CLAIMS_AT_ONCE}"
 ROWS = (
     Row("messages/s, 1 sender", "send c=1", "rate"),
     Row("messages/s, 8 senders", "send c=8", "rate", least=25),
@@ -85,6 +91,13 @@ ROWS = (
     Row("pages of 100 messages/s, 4 readers", "history limit=100 c=4", "rate", least=15),
     Row("accounts/s", "register", "rate"),
     Row("log-ins/s", "login", "rate", least=5),
+    Row("uploads of 100 one-time keys/s", UPLOADED, "rate", least=5),
+    Row("an upload of 100 one-time keys, p95 ms", UPLOADED, "p95_ms", most=1 / 5),
+    Row("CPU an upload of 100 one-time keys, ms", UPLOADED, CPU),
+    Row("claims/s, 8 at once", CLAIMED, "rate", least=5),
+    Row("claims/s, 1,000 at once", CLAIMED_BY_MANY, "rate", least=5),
+    Row("a claim of 1,000 at once, p95 ms", CLAIMED_BY_MANY, "p95_ms", most=1 / 5),
+    Row("CPU a claim, ms", CLAIMED_BY_MANY, CPU),
     Row("memory after all this, MiB", "after", "rss_mib", most=1 / 2),
     Row("database bytes an event", "after", "bytes_an_event", most=1 / 5),
 )
@@ -92,11 +105,12 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two. options: of the benchmark, to reach it."""
+    """One of the two. options: of the benchmark, to reach it. target: the same, for our own."""
 
     pid: int
     dsn: str
     options: str
+    target: Target
 
     async def database_bytes(self) -> int:
         connection = await asyncpg.connect(self.dsn)
@@ -129,6 +143,9 @@ class Comparison:
 
     async def run(self) -> None:
         for workload in self._options.workload or WORKLOADS:
+            if workload == "encryption":
+                await self._encryption()
+                continue
             before = await self._database_bytes()
             await self._both(workload)
             if workload.startswith("history"):
@@ -142,6 +159,14 @@ class Comparison:
         found = await self._benchmark("compare.py", workload, *names)
         self.findings.synapse |= _by_name(found["summaries"]["a"])
         self.findings.foyer |= _by_name(found["summaries"]["b"])
+
+    async def _encryption(self) -> None:
+        theirs, ours = encryption_load.Findings(), encryption_load.Findings()
+        for _ in range(self._options.repeat):
+            theirs.add(await encryption_load.take_turn(self._synapse.target))
+            ours.add(await encryption_load.take_turn(self._foyer.target))
+        self.findings.synapse |= theirs.summaries()
+        self.findings.foyer |= ours.summaries()
 
     async def _alone(self, workload: str) -> None:
         options = shlex.split(self._foyer.options)
@@ -297,7 +322,9 @@ def _synapse(peer: Mapping[str, Any]) -> Side:
     folder = Path(peer["postgres_pid_file"]).parent
     secret = f"--registration-shared-secret {peer['registration_shared_secret']}"
     pids = f"--server-pid {peer['server_pid']} --postgres-pid {peer['postgres_pid_file']}"
+    postgres_pid = int(Path(peer["postgres_pid_file"]).read_text().split()[0])
     return Side(
+        target=Target(peer["base_url"], peer["server_pid"], postgres_pid),
         pid=peer["server_pid"],
         dsn=f"postgresql://postgres@/synapse?host={folder}",
         options=f"--base-url {peer['base_url']} {secret} {pids}",
@@ -310,6 +337,7 @@ def _foyer(server: Server, folder: Path) -> Side:
     dsn = running_dsn(folder / "data")
     assert dsn is not None
     return Side(
+        target=Target(f"http://{host}:{port}", server.pid),
         pid=server.pid,
         dsn=dsn,
         options=f"--base-url http://{host}:{port} --server-pid {server.pid}",
