@@ -1,6 +1,11 @@
-"""Claiming one-time keys. Source: C-S API v1.19 "One-time and fallback keys"; `keys.yaml`."""
+"""Claiming one-time keys. Source: C-S API v1.19 "One-time and fallback keys"; `keys.yaml`.
+
+Claims that come at once are committed together: while one batch is, the next one gathers.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import orjson
@@ -10,13 +15,24 @@ from e2e.stocks import Stocks
 from homeserver.errors import TooLarge
 from homeserver.identifiers import ServerName
 from homeserver.storage import one_time_keys
-from homeserver.storage.database import Database
+from homeserver.storage.database import Connection, Database
 from homeserver.storage.one_time_keys import Claimed, Wanted
+from homeserver.streams.gathering import Gathering
 
 MAX_CLAIMED = 10_000
 """Keys of one request."""
+_GATHERED = 50
+"""A request for more keys is a batch of its own."""
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one request wants; and what it is given, by place of the wish."""
+
+    wishes: Sequence[Wanted]
+    given: dict[int, Claimed] = field(default_factory=dict)
 
 
 class OneTimeKeys:
@@ -26,6 +42,12 @@ class OneTimeKeys:
         self._database = database
         self._stocks = stocks
         self._server_name = server_name
+        self._gathering: Gathering[int, _Claim] = Gathering(commit=self._commit, prefer=_latter)
+        self._numbers = count()
+
+    async def run(self) -> None:
+        """Claims what is asked for, until cancelled."""
+        await self._gathering.run()
 
     async def claim(self, wanted: Mapping[str, Mapping[str, str]]) -> Json:
         """wanted: algorithms by user and device. Of a device that has no key left, its fallback
@@ -42,21 +64,41 @@ class OneTimeKeys:
         ]
         if len(wishes) > MAX_CLAIMED:
             raise TooLarge(f"At most {MAX_CLAIMED} keys are claimed at once.")
-        claimed = await self._claim(wishes) if wishes else {}
+        claim = _Claim(wishes)
+        if len(wishes) > _GATHERED:
+            await self._commit({0: claim})
+        elif wishes:
+            await self._gathering.put(next(self._numbers), claim)
         found: Json = {}
-        for wish, key in claimed.items():
+        for place, key in claim.given.items():
+            wish = wishes[place]
             of_user = found.setdefault(wish.user_id, {})
             of_user[wish.device_id] = {f"{key.algorithm}:{key.key_id}": orjson.Fragment(key.key)}
         return {"one_time_keys": found, "failures": failures}
 
-    async def _claim(self, wishes: Sequence[Wanted]) -> dict[Wanted, Claimed]:
-        async with self._database.transaction() as db:
-            claimed = await one_time_keys.claim(db, wishes)
-            found = {wishes[each.number - 1]: each for each in claimed}
-            left = [wish for wish in wishes if wish not in found]
-            if left:
-                fallback = await one_time_keys.claim_fallback(db, left)
-                found |= {left[each.number - 1]: each for each in fallback}
-        if found:
-            self._stocks.announce(each.session_nid for each in found.values())
-        return found
+    async def _commit(self, claims: Mapping[int, _Claim]) -> None:
+        """Raises Unavailable: then none of them was given anything that counts."""
+        places = [(claim, place) for claim in claims.values() for place in range(len(claim.wishes))]
+        wishes = [claim.wishes[place] for claim, place in places]
+        found = await self._database.retrying(lambda db: _claim(db, wishes))
+        for (claim, place), key in zip(places, found, strict=True):
+            if key is not None:
+                claim.given[place] = key
+        self._stocks.announce(key.session_nid for key in found if key is not None)
+
+
+async def _claim(db: Connection, wishes: Sequence[Wanted]) -> list[Claimed | None]:
+    """A key for each wish; None: there is none."""
+    found: list[Claimed | None] = [None] * len(wishes)
+    for key in await one_time_keys.claim(db, wishes):
+        found[key.number - 1] = key
+    left = [place for place, key in enumerate(found) if key is None]
+    if left:
+        for key in await one_time_keys.claim_fallback(db, [wishes[place] for place in left]):
+            found[left[key.number - 1]] = key
+    return found
+
+
+def _latter(_former: _Claim, latter: _Claim) -> _Claim:
+    """No two claims have the same number."""
+    return latter

@@ -53,7 +53,12 @@ class Encryption:
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
-        return self.device_list_tail.run, self.to_device_tail.run, self.upkeep.run
+        return (
+            self.device_list_tail.run,
+            self.to_device_tail.run,
+            self.one_time_keys.run,
+            self.upkeep.run,
+        )
 
 
 def build_encryption(

@@ -157,25 +157,37 @@ _WANTED = """
 
 
 async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
-    """The oldest key of each wish for which there is one; nobody gets it again."""
+    """The oldest key of each wish for which there is one; nobody gets it again. Of several wishes
+    for one device each gets another key.
+    """
     rows = await db.fetch(
         f"""
-        WITH wanted AS ({_WANTED}), picked AS (
-            SELECT w.number, k.session_nid, k.algorithm, k.serial
-            FROM wanted w CROSS JOIN LATERAL (
+        WITH wanted AS (
+            SELECT *, row_number() OVER (PARTITION BY session_nid, algorithm ORDER BY number)
+                AS place
+            FROM ({_WANTED}) w
+        ), asked AS (
+            SELECT session_nid, algorithm, count(*) AS number FROM wanted
+            GROUP BY session_nid, algorithm
+        ), picked AS (
+            SELECT k.*,
+                row_number() OVER (PARTITION BY k.session_nid, k.algorithm ORDER BY k.serial)
+                AS place
+            FROM asked a CROSS JOIN LATERAL (
                 SELECT session_nid, algorithm, serial FROM one_time_keys
-                WHERE session_nid = w.session_nid AND algorithm = w.algorithm
-                ORDER BY serial LIMIT 1 FOR UPDATE SKIP LOCKED
+                WHERE session_nid = a.session_nid AND algorithm = a.algorithm
+                ORDER BY serial LIMIT a.number FOR UPDATE SKIP LOCKED
             ) k
         ), taken AS (
             DELETE FROM one_time_keys k USING picked p
             WHERE (k.session_nid, k.algorithm, k.serial) = (p.session_nid, p.algorithm, p.serial)
-            RETURNING p.number, k.session_nid, k.serial, k.algorithm, k.key_id, k.key
+            RETURNING p.place, k.session_nid, k.serial, k.algorithm, k.key_id, k.key
         ), noted AS (
             INSERT INTO claimed_one_time_keys (session_nid, serial, algorithm, key_id, key_hash)
             SELECT session_nid, serial, algorithm, key_id, sha256(key) FROM taken
         )
-        SELECT number, session_nid, algorithm, key_id, key FROM taken
+        SELECT w.number, t.session_nid, t.algorithm, t.key_id, t.key
+        FROM taken t JOIN wanted w USING (session_nid, algorithm, place)
         """,
         *_columns(wanted),
     )
@@ -186,9 +198,14 @@ async def claim_fallback(db: Connection, wanted: Sequence[Wanted]) -> list[Claim
     """The fallback key of each wish for which there is one; it counts as used then."""
     rows = await db.fetch(
         f"""
-        WITH wanted AS ({_WANTED}), used AS (
-            UPDATE fallback_keys f SET is_used = true FROM wanted w
-            WHERE f.session_nid = w.session_nid AND f.algorithm = w.algorithm AND NOT f.is_used
+        WITH wanted AS ({_WANTED}), held AS (
+            SELECT f.session_nid, f.algorithm FROM fallback_keys f
+            WHERE (f.session_nid, f.algorithm) IN (SELECT session_nid, algorithm FROM wanted)
+                AND NOT f.is_used
+            ORDER BY f.session_nid, f.algorithm FOR NO KEY UPDATE
+        ), used AS (
+            UPDATE fallback_keys f SET is_used = true FROM held
+            WHERE (f.session_nid, f.algorithm) = (held.session_nid, held.algorithm)
         )
         SELECT w.number, f.session_nid, f.algorithm, f.key_id, f.key
         FROM wanted w JOIN fallback_keys f USING (session_nid, algorithm)

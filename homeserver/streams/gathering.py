@@ -86,15 +86,16 @@ class Gathering(Generic[Key, Change]):
     async def _write(self, batch: dict[Key, _Waiting[Change]]) -> None:
         try:
             await self._commit({key: each.change for key, each in batch.items()})
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001 - those who wait raise it, and others go on
             _finish(batch, error)
         else:
             _finish(batch, None)
 
 
-def _finish(batch: dict[Key, _Waiting[Change]], error: Unavailable | None) -> None:
+def _finish(batch: dict[Key, _Waiting[Change]], error: Exception | None) -> None:
     for done in (done for each in batch.values() for done in each.done if not done.done()):
         if error is None:
             done.set_result(None)
         else:
-            done.set_exception(Unavailable(str(error)))
+            is_away = isinstance(error, Unavailable)
+            done.set_exception(Unavailable(str(error)) if is_away else error)
