@@ -3,6 +3,7 @@
 Source: C-S API v1.19 "Key Distribution"; `keys.yaml`.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from e2e import uploaded_keys
 from e2e.servers import split
 from e2e.signatures import ED25519, Signature, public_key, require_signature
 from e2e.stocks import Stocks
-from e2e.uploaded_keys import Owner, UploadedDevice
-from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge
+from e2e.uploaded_keys import CheckedUpload, Owner, UploadedDevice
+from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge, Unavailable
 from homeserver.events.signing import VerifyKey
 from homeserver.identifiers import ServerName, UserID
 from homeserver.requester import Requester
@@ -31,6 +32,8 @@ MAX_ONE_TIME_KEYS = 1_000
 """That one device has at the same time."""
 MAX_QUERIED = 10_000
 """Users of one query."""
+_MANY = 5
+"""Keys whose signatures are checked in a thread."""
 
 Json = dict[str, Any]
 Keys = Mapping[str, Any]
@@ -43,6 +46,22 @@ class Upload:
     device_keys: Keys | None = None
     one_time_keys: Keys = field(default_factory=dict)
     fallback_keys: Keys = field(default_factory=dict)
+
+    @property
+    def signed_count(self) -> int:
+        """How many keys are to be checked beside those of the identity."""
+        return len(self.one_time_keys) + len(self.fallback_keys)
+
+
+def check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
+    """stored: keys that the device has. Raises InvalidInput, InvalidSignature, TooLarge."""
+    return uploaded_keys.check_upload(
+        device_keys=upload.device_keys,
+        one_time_keys=upload.one_time_keys,
+        fallback_keys=upload.fallback_keys,
+        owner=owner,
+        stored=stored,
+    )
 
 
 class DeviceKeys:
@@ -63,11 +82,24 @@ class DeviceKeys:
         device has given; InvalidSignature, TooLarge, NotAllowed, NotAuthenticated, Unavailable.
         """
         require_device(by)
+        checked = await self._check(by, upload)
         async with self._database.transaction() as db:
-            position = await put_keys(db, by, by.session_nid, upload)
-            stock = await one_time_keys.stock(db, by.session_nid)
+            position, counts = await put_keys(db, by, by.session_nid, checked)
+            if counts is None:
+                counts = (await one_time_keys.stock(db, by.session_nid)).counts
         self.announce(by.session_nid, position)
-        return stock.counts
+        return counts
+
+    async def _check(self, by: Requester, upload: Upload) -> CheckedUpload:
+        """Before anything is held."""
+        stored = None
+        if upload.device_keys is None and upload.signed_count:
+            async with self._database.connection() as db:
+                stored = await device_keys.get(db, by.session_nid)
+        owner = Owner(by.user_id, by.device_id)
+        if upload.signed_count < _MANY:
+            return check(upload, owner, stored)
+        return await asyncio.to_thread(check, upload, owner, stored)
 
     def announce(self, session_nid: int, position: int | None) -> None:
         """After the commit. position: of what others are told; None: nothing."""
@@ -97,16 +129,19 @@ class DeviceKeys:
         }
 
 
-async def put_keys(db: Connection, by: Requester, session_nid: int, upload: Upload) -> int | None:
-    """Everything that a device uploads. Returns the position of what others are told, if anything.
+async def put_keys(
+    db: Connection, by: Requester, session_nid: int, checked: CheckedUpload
+) -> tuple[int | None, Mapping[str, int] | None]:
+    """Everything that a device uploads. Returns the position of what others are told, if anything;
+    and how many one-time keys the device has, if there were any.
 
     Raises what `DeviceKeys.upload` does.
     """
-    device_id = await device_keys.hold(db, by.user_nid, session_nid)
-    if device_id is None:
+    held = await device_keys.hold(db, by.user_nid, session_nid)
+    if held is None:
         raise NotAuthenticated("The session of this device has ended.")
-    putting = _Putting(db, by, session_nid, Owner(by.user_id, device_id))
-    return await putting.all(upload)
+    putting = _Putting(db, by, session_nid, Owner(by.user_id, held.device_id))
+    return await putting.all(checked, held.keys)
 
 
 def require_device(by: Requester) -> None:
@@ -124,22 +159,23 @@ class _Putting:
     session_nid: int
     owner: Owner
 
-    async def all(self, upload: Upload) -> int | None:
-        stored = await device_keys.get(self.db, self.session_nid)
+    async def all(
+        self, checked: CheckedUpload, stored: bytes | None
+    ) -> tuple[int | None, Mapping[str, int] | None]:
         former: Json | None = None if stored is None else orjson.loads(stored)
-        current, has_changed = former, False
-        if upload.device_keys is not None:
-            device = uploaded_keys.check_device_keys(upload.device_keys, self.owner)
-            current = orjson.loads(device.json)
-            has_changed = await self._identity(device, stored, former)
-        key = None if current is None else uploaded_keys.device_key(current, self.owner)
-        await self._one_time(
-            uploaded_keys.check_one_time_keys(upload.one_time_keys, self.owner, key)
-        )
-        fallback = uploaded_keys.check_fallback_keys(upload.fallback_keys, self.owner, key)
-        if fallback:
-            await one_time_keys.put_fallback(self.db, self.session_nid, fallback)
-        return await device_lists.note(self.db, [self.by.user_nid]) if has_changed else None
+        has_changed = False
+        if checked.device is not None:
+            has_changed = await self._identity(checked.device, stored, former)
+        elif checked.signer is not None and checked.signer != self._signer(former):
+            raise Unavailable("The keys of the device have changed meanwhile; please try again.")
+        counts = await self._one_time(checked.one_time) if checked.one_time else None
+        if checked.fallback:
+            await one_time_keys.put_fallback(self.db, self.session_nid, checked.fallback)
+        position = await device_lists.note(self.db, [self.by.user_nid]) if has_changed else None
+        return position, counts
+
+    def _signer(self, keys: Json | None) -> VerifyKey | None:
+        return None if keys is None else uploaded_keys.device_key(keys, self.owner)
 
     async def _identity(
         self, device: UploadedDevice, stored: bytes | None, former: Json | None
@@ -177,31 +213,14 @@ class _Putting:
         nid, device_id = self.by.user_nid, self.owner.device_id
         return SignatureRow(nid, device_id, nid, signature.key_id, signature.text)
 
-    async def _one_time(self, keys: Sequence[KeyRow]) -> None:
+    async def _one_time(self, keys: Sequence[KeyRow]) -> Mapping[str, int]:
         """Adds those that the device has neither given before nor seen handed out."""
-        if not keys:
-            return
-        db, session_nid = self.db, self.session_nid
-        known = await one_time_keys.known(db, session_nid, keys)
-        claimed = await one_time_keys.claimed_before(
-            db, session_nid, [each.key_hash for each in keys]
-        )
-        for each in keys:
-            if known.get((each.algorithm, each.key_id), each.key) != each.key:
-                raise InvalidInput(
-                    f"There is another key {each.algorithm}:{each.key_id}.", field="one_time_keys"
-                )
-        fresh = [
-            each
-            for each in keys
-            if (each.algorithm, each.key_id) not in known
-            and (each.algorithm, each.key_id, each.key_hash) not in claimed
-        ]
-        if not fresh:
-            return
-        if await one_time_keys.count(db, session_nid) + len(fresh) > MAX_ONE_TIME_KEYS:
+        added = await one_time_keys.add(self.db, self.session_nid, keys)
+        if added.others:
+            raise InvalidInput(f"There is another key {added.others[0]}.", field="one_time_keys")
+        if sum(added.counts.values()) > MAX_ONE_TIME_KEYS:
             raise TooLarge(f"A device has at most {MAX_ONE_TIME_KEYS} one-time keys.")
-        await one_time_keys.add(db, session_nid, fresh)
+        return added.counts
 
 
 def _signs_devices(row: CrossSigningKeyRow) -> bool:

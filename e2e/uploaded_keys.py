@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from e2e.signatures import (
     ED25519,
     MAX_SIGNATURES,
@@ -57,6 +59,41 @@ class UploadedDevice:
     json: bytes
     identity: Mapping[str, str]
     others: Sequence[Signature]
+
+
+@value
+class CheckedUpload:
+    """What a device uploads, checked. device: None: no new identity keys. signer: the device's key,
+    with which the others were checked; None: it has none.
+    """
+
+    device: UploadedDevice | None
+    one_time: Sequence[KeyRow]
+    fallback: Sequence[KeyRow]
+    signer: VerifyKey | None
+
+
+def check_upload(
+    *,
+    device_keys: Mapping[str, Any] | None,
+    one_time_keys: Mapping[str, Any],
+    fallback_keys: Mapping[str, Any],
+    owner: Owner,
+    stored: bytes | None,
+) -> CheckedUpload:
+    """stored: identity keys that the device has. A hundred signatures take 7 ms.
+
+    Raises InvalidInput, InvalidSignature, TooLarge.
+    """
+    device = None if device_keys is None else check_device_keys(device_keys, owner)
+    current = stored if device is None else device.json
+    signer = None if current is None else device_key(orjson.loads(current), owner)
+    return CheckedUpload(
+        device,
+        check_one_time_keys(one_time_keys, owner, signer),
+        check_fallback_keys(fallback_keys, owner, signer),
+        signer,
+    )
 
 
 def check_device_keys(keys: Mapping[str, Any], owner: Owner) -> UploadedDevice:

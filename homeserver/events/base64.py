@@ -22,7 +22,9 @@ def decode(text: str) -> bytes:
     """Either alphabet, with or without padding, as the appendix asks of decoders.
     Raises InvalidInput.
     """
-    stripped = text.rstrip("=").translate(_FROM_URLSAFE)
+    stripped = text.rstrip("=")
+    if "-" in stripped or "_" in stripped:
+        stripped = stripped.translate(_FROM_URLSAFE)
     try:
         return a2b_base64(stripped + "=" * (-len(stripped) % 4), strict_mode=True)
     except ValueError:

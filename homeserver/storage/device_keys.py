@@ -41,17 +41,23 @@ async def of_user(db: Connection, user_nid: int) -> list[DeviceKeysRow]:
     return [DeviceKeysRow(**dict(row)) for row in rows]
 
 
-async def hold(db: Connection, user_nid: int, session_nid: int) -> str | None:
-    """The ID of a device, which then stays until the transaction ends; None: it is gone.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A device that stays until the transaction ends. keys: None: it has none."""
 
-    Changes of one device's keys come one after the other.
-    """
-    device_id: str | None = await db.fetchval(
-        "SELECT device_id FROM sessions WHERE session_nid = $1 AND user_nid = $2 FOR NO KEY UPDATE",
+    device_id: str
+    keys: bytes | None
+
+
+async def hold(db: Connection, user_nid: int, session_nid: int) -> Held | None:
+    """None: it is gone. Changes of one device's keys come one after the other."""
+    row = await db.fetchrow(
+        "SELECT s.device_id, k.keys FROM sessions s LEFT JOIN device_keys k USING (session_nid)"
+        " WHERE s.session_nid = $1 AND s.user_nid = $2 FOR NO KEY UPDATE OF s",
         session_nid,
         user_nid,
     )
-    return device_id
+    return None if row is None else Held(row["device_id"], row["keys"])
 
 
 async def get(db: Connection, session_nid: int) -> bytes | None:

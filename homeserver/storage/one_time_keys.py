@@ -4,7 +4,7 @@ A one-time key that is handed out is gone in the same statement, so nobody gets 
 fails afterwards. Claims that come at once step over the rows that others are taking.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from homeserver.storage.database import Connection
@@ -45,6 +45,16 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """counts: keys that the device has now, by algorithm. others: IDs under which it had given
+    other keys.
+    """
+
+    counts: Mapping[str, int]
+    others: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Stock:
     """What a device has to hand out. counts: one-time keys by algorithm.
     unused: algorithms of the fallback keys that nobody was given yet.
@@ -54,57 +64,50 @@ class Stock:
     unused: Sequence[str]
 
 
-async def known(
-    db: Connection, session_nid: int, keys: Sequence[KeyRow]
-) -> dict[tuple[str, str], bytes]:
-    """The JSON of those keys that a device has under these IDs, by algorithm and ID."""
+async def add(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> Added:
+    """Those that a device has neither given before nor seen handed out lately; and forgets what was
+    handed out long ago. Whoever calls holds the device, and undoes this where there are others.
+    """
     rows = await db.fetch(
-        "SELECT algorithm, key_id, key FROM one_time_keys JOIN"
-        " unnest($2::text[], $3::text[]) AS given (algorithm, key_id) USING (algorithm, key_id)"
-        " WHERE session_nid = $1",
-        session_nid,
-        [each.algorithm for each in keys],
-        [each.key_id for each in keys],
-    )
-    return {(row["algorithm"], row["key_id"]): row["key"] for row in rows}
-
-
-async def claimed_before(
-    db: Connection, session_nid: int, hashes: Collection[bytes]
-) -> frozenset[tuple[str, str, bytes]]:
-    """Those of a device's keys that were handed out lately: algorithm, ID, hash."""
-    rows = await db.fetch(
-        "SELECT algorithm, key_id, key_hash FROM claimed_one_time_keys"
-        " WHERE session_nid = $1 AND key_hash = ANY($2::bytea[])",
-        session_nid,
-        list(hashes),
-    )
-    return frozenset((row["algorithm"], row["key_id"], row["key_hash"]) for row in rows)
-
-
-async def count(db: Connection, session_nid: int) -> int:
-    number: int = await db.fetchval(
-        "SELECT count(*) FROM one_time_keys WHERE session_nid = $1", session_nid
-    )
-    return number
-
-
-async def add(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> None:
-    """Keys whose IDs a device does not have; and forgets what was claimed long ago."""
-    await db.execute(
-        "INSERT INTO one_time_keys (session_nid, algorithm, key_id, key)"
-        " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[])",
+        """
+        WITH given AS (
+            SELECT * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[])
+                WITH ORDINALITY AS g (algorithm, key_id, key, key_hash, number)
+        ), known AS MATERIALIZED (
+            SELECT k.algorithm, k.key_id, k.key FROM one_time_keys k WHERE k.session_nid = $1
+        ), claimed AS MATERIALIZED (
+            SELECT algorithm, key_id, key_hash FROM claimed_one_time_keys
+            WHERE session_nid = $1 AND key_hash = ANY($5::bytea[])
+        ), fresh AS MATERIALIZED (
+            SELECT g.* FROM given g
+            WHERE (g.algorithm, g.key_id) NOT IN (SELECT algorithm, key_id FROM known)
+                AND (g.algorithm, g.key_id, g.key_hash) NOT IN (
+                    SELECT algorithm, key_id, key_hash FROM claimed)
+        ), added AS (
+            INSERT INTO one_time_keys (session_nid, algorithm, key_id, key)
+            SELECT $1, algorithm, key_id, key FROM fresh ORDER BY number
+        ), forgotten AS (
+            DELETE FROM claimed_one_time_keys WHERE session_nid = $1 AND serial <= (
+                SELECT serial FROM claimed_one_time_keys WHERE session_nid = $1
+                ORDER BY serial DESC OFFSET $6 LIMIT 1)
+        )
+        SELECT algorithm, NULL AS key_id, count(*) AS number FROM (
+            SELECT algorithm FROM known UNION ALL SELECT algorithm FROM fresh
+        ) now GROUP BY algorithm
+        UNION ALL
+        SELECT g.algorithm, g.key_id, 0 FROM given g JOIN known k USING (algorithm, key_id)
+        WHERE g.key <> k.key
+        """,
         session_nid,
         [each.algorithm for each in keys],
         [each.key_id for each in keys],
         [each.key for each in keys],
-    )
-    await db.execute(
-        "DELETE FROM claimed_one_time_keys WHERE session_nid = $1 AND serial <= ("
-        " SELECT serial FROM claimed_one_time_keys WHERE session_nid = $1"
-        " ORDER BY serial DESC OFFSET $2 LIMIT 1)",
-        session_nid,
+        [each.key_hash for each in keys],
         REMEMBERED,
+    )
+    return Added(
+        counts={row["algorithm"]: row["number"] for row in rows if row["key_id"] is None},
+        others=[f"{row['algorithm']}:{row['key_id']}" for row in rows if row["key_id"] is not None],
     )
 
 
