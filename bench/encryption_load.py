@@ -236,10 +236,10 @@ async def _device(client: RESTClient, name: str) -> Device:
     return device
 
 
-def make_device(user_id: str, device_id: str, token: str) -> Device:
+def make_device(user_id: str, device_id: str, token: str, *, uploads: int = UPLOADS_EACH) -> Device:
     """With all the keys that it will upload."""
     key = SigningKey.from_seed(token_bytes(32), f"ed25519:{device_id}")
-    names = iter(range(UPLOADS_EACH * KEYS_OF_AN_UPLOAD))
+    names = iter(range(uploads * KEYS_OF_AN_UPLOAD))
 
     def one_time_keys() -> Json:
         return {
@@ -261,7 +261,7 @@ def make_device(user_id: str, device_id: str, token: str) -> Device:
         device_id,
         token,
         orjson.dumps({"device_keys": sign_json(identity, user_id, key)}),
-        [orjson.dumps({"one_time_keys": one_time_keys()}) for _ in range(UPLOADS_EACH)],
+        [orjson.dumps({"one_time_keys": one_time_keys()}) for _ in range(uploads)],
     )
 
 

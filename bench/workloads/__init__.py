@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from bench.figures import Figure
 from bench.lab import Lab
-from bench.workloads import big_room, closed, fanout, idle, media, one_room, storage
+from bench.workloads import big_room, closed, encrypted, fanout, idle, media, one_room, storage
 
 Workload = Callable[[Lab], Awaitable[list[Figure]]]
 
@@ -19,5 +19,6 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "storage": storage.measure,
         "big-room": big_room.measure,
         "media-thumbnails": media.measure,
+        "encrypted-rooms": encrypted.measure,
     }
 )
