@@ -49,9 +49,12 @@ class Inviting:
         room_uuid: UUID,
         user_id: UserID,
         extra: Mapping[str, Any] = NOTHING,
+        *,
+        at_ms: int | None = None,
     ) -> EventID:
         """The event of the invitation, or of the one that there is. extra: content of the event.
 
+        at_ms: when it shall have happened.
         Raises NotFound for an unknown room or user, NotAllowed, InviteBlocked.
         """
         require_active(by)
@@ -66,7 +69,8 @@ class Inviting:
                 raise InviteBlocked(f"{user_id} wants no invitations.")
             return True
 
-        draft = member_draft(room, by.user_id, user_id, content_of(person, "invite", extra))
+        content = content_of(person, "invite", extra)
+        draft = member_draft(room, by.user_id, user_id, content, at_ms)
         return await self._member_events.put(room, draft, members_only(room, by, judge))
 
     async def people(self, user_ids: Sequence[UserID]) -> list[Person]:

@@ -80,34 +80,47 @@ class Joining:
         extra: Mapping[str, Any] = NOTHING,
         *,
         anew: bool = False,
+        at_ms: int | None = None,
     ) -> tuple[RoomRecord, EventID]:
         """Joins; the room, and the event that says so. extra: further content of the event.
 
         anew: a member says something else about himself; else a second join changes nothing.
+        at_ms: when it shall have happened.
         Raises NotFound for a room that is not here, and NotAllowed.
         """
         require_active(by)
         room = await self._lookups.room(room_uuid)
         content = content_of(await self._me(by), "join", extra)
         try:
-            return room, await self._join(by, room, content, anew=anew)
+            return room, await self._join(by, room, content, anew=anew, at_ms=at_ms)
         except _NeedsAuthoriser as need:
             authoriser = await self._authoriser(by, room, need)
         content = {**content, _AUTHORISER: authoriser}
-        return room, await self._join(by, room, content, anew=anew)
+        return room, await self._join(by, room, content, anew=anew, at_ms=at_ms)
 
     async def knock(
-        self, by: Requester, room_uuid: UUID, extra: Mapping[str, Any] = NOTHING
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        extra: Mapping[str, Any] = NOTHING,
+        *,
+        at_ms: int | None = None,
     ) -> tuple[RoomRecord, EventID]:
         """Asks to be let in. Raises NotFound, NotAllowed."""
         require_active(by)
         room = await self._lookups.room(room_uuid)
         content = content_of(await self._me(by), "knock", extra)
-        draft = member_draft(room, by.user_id, by.user_id, content)
+        draft = member_draft(room, by.user_id, by.user_id, content, at_ms)
         return room, await self._member_events.put(room, draft, unless_same(content))
 
     async def _join(
-        self, by: Requester, room: RoomRecord, content: Mapping[str, Any], *, anew: bool
+        self,
+        by: Requester,
+        room: RoomRecord,
+        content: Mapping[str, Any],
+        *,
+        anew: bool,
+        at_ms: int | None,
     ) -> EventID:
         authorised = _AUTHORISER in content
         needs = (*_NEEDS, GUEST_ACCESS) if by.is_guest else _NEEDS
@@ -126,7 +139,7 @@ class Joining:
             creations.append(create)
             return True
 
-        draft = member_draft(room, by.user_id, by.user_id, content)
+        draft = member_draft(room, by.user_id, by.user_id, content, at_ms)
         event_id = await self._member_events.put(room, draft, judge, *needs)
         if creations:
             await self._succession.come_after(await self._me(by), creations[-1], room)

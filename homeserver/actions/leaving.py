@@ -34,16 +34,23 @@ class Leaving:
         self._people = people
 
     async def leave(
-        self, by: Requester, room_uuid: UUID, extra: Mapping[str, Any] = NOTHING
+        self,
+        by: Requester,
+        room_uuid: UUID,
+        extra: Mapping[str, Any] = NOTHING,
+        *,
+        at_ms: int | None = None,
     ) -> EventID:
-        """Who has left already has nothing more to do. Raises NotFound, NotAllowed."""
+        """Who has left already has nothing more to do. at_ms: when it shall have happened.
+
+        Raises NotFound, NotAllowed."""
         room = await self._lookups.room(room_uuid)
 
         def judge(_head: RoomHead, current: Event | None) -> bool:
             return current is None or membership_of(current) != "leave"
 
         content = content_of(await self._people.get(by.user_nid), "leave", extra)
-        draft = member_draft(room, by.user_id, by.user_id, content)
+        draft = member_draft(room, by.user_id, by.user_id, content, at_ms)
         return await self._member_events.put(room, draft, judge)
 
     async def forget(self, by: Requester, room_uuid: UUID) -> None:

@@ -60,10 +60,20 @@ class MemberEvents:
 
 
 def member_draft(
-    room: RoomRecord, sender: UserID, target: UserID, content: Mapping[str, Any]
+    room: RoomRecord,
+    sender: UserID,
+    target: UserID,
+    content: Mapping[str, Any],
+    at_ms: int | None = None,
 ) -> Draft:
+    """at_ms: when it shall have happened; None: now."""
     return Draft(
-        room_id=room.room_id, sender=sender, type=MEMBER, state_key=target, content=content
+        room_id=room.room_id,
+        sender=sender,
+        type=MEMBER,
+        state_key=target,
+        content=content,
+        origin_server_ts=at_ms,
     )
 
 

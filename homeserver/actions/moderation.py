@@ -50,7 +50,8 @@ class Moderation:
                 raise NotAllowed(f"{user_id} is not in this room.")
             return True
 
-        return await self._put(by, room_uuid, user_id, "leave", extra, judge)
+        content = await self._content(user_id, "leave", extra)
+        return await self._put(by, room_uuid, user_id, content, judge)
 
     async def ban(
         self,
@@ -58,14 +59,21 @@ class Moderation:
         room_uuid: UUID,
         user_id: UserID,
         extra: Mapping[str, Any] = NOTHING,
+        *,
+        at_ms: int | None = None,
     ) -> EventID:
-        """Removes somebody for good, also one who has never been here; a ban stays as it is."""
+        """Removes somebody for good, also one who has never been here; a ban stays as it is.
+
+        at_ms: when it shall have happened.
+        """
 
         def judge(head: RoomHead, current: Event | None) -> bool:
             levels = levels_of(head)
             return membership_of(current) != "ban" or levels.user(by.user_id) < levels.ban
 
-        return await self._put(by, room_uuid, user_id, "ban", extra, judge, CREATE, POWER_LEVELS)
+        content = await self._content(user_id, "ban", extra)
+        needs = CREATE, POWER_LEVELS
+        return await self._put(by, room_uuid, user_id, content, judge, *needs, at_ms=at_ms)
 
     async def unban(
         self,
@@ -81,7 +89,8 @@ class Moderation:
                 raise NotBanned(f"{user_id} is not banned.")
             return True
 
-        return await self._put(by, room_uuid, user_id, "leave", extra, judge)
+        content = await self._content(user_id, "leave", extra)
+        return await self._put(by, room_uuid, user_id, content, judge)
 
     async def remove(
         self,
@@ -89,28 +98,38 @@ class Moderation:
         room_uuid: UUID,
         user_id: UserID,
         extra: Mapping[str, Any] = NOTHING,
+        *,
+        at_ms: int | None = None,
     ) -> EventID:
-        """Whatever somebody is to the room: afterwards it is nothing."""
+        """Whatever somebody is to the room: afterwards it is nothing.
+
+        at_ms: when it shall have happened.
+        """
 
         def judge(_head: RoomHead, current: Event | None) -> bool:
             if current is None:
                 raise NotAllowed(f"{user_id} is not in this room.")
             return membership_of(current) != "leave"
 
-        return await self._put(by, room_uuid, user_id, "leave", extra, judge)
+        content = await self._content(user_id, "leave", extra)
+        return await self._put(by, room_uuid, user_id, content, judge, at_ms=at_ms)
+
+    async def _content(
+        self, user_id: UserID, membership: str, extra: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        return content_of(await self._people.by_user_id(user_id), membership, extra)
 
     async def _put(
         self,
         by: Requester,
         room_uuid: UUID,
         user_id: UserID,
-        membership: str,
-        extra: Mapping[str, Any],
+        content: Mapping[str, Any],
         judge: Judge,
         *needs: StateKey,
+        at_ms: int | None = None,
     ) -> EventID:
         require_active(by)
         room = await self._lookups.room(room_uuid)
-        person = await self._people.by_user_id(user_id)
-        draft = member_draft(room, by.user_id, user_id, content_of(person, membership, extra))
+        draft = member_draft(room, by.user_id, user_id, content, at_ms)
         return await self._member_events.put(room, draft, members_only(room, by, judge), *needs)

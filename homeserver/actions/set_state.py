@@ -70,7 +70,8 @@ class SetState:
         check_content(content)
         check_state_key(event_type, state_key)
         if event_type == MEMBER:
-            return await self._set_member(by, room_id, parse_user_id(state_key), content)
+            target = parse_user_id(state_key)
+            return await self._set_member(by, room_id, target, content, at_ms=at_ms)
         if event_type == CANONICAL and state_key == "":
             await self._aliases.check_shown(by, native_uuid(room_id), content)
         require_active(by)
@@ -103,7 +104,13 @@ class SetState:
         return stored[-1].event.event_id if stored else found[-1]
 
     async def _set_member(
-        self, by: Requester, room_id: RoomID, target: UserID, content: Mapping[str, Any]
+        self,
+        by: Requester,
+        room_id: RoomID,
+        target: UserID,
+        content: Mapping[str, Any],
+        *,
+        at_ms: int | None,
     ) -> EventID:
         """What the endpoints for memberships do, with further content."""
         room, itself = native_uuid(room_id), target == by.user_id
@@ -111,17 +118,17 @@ class SetState:
             case "join" | "knock" if not itself:
                 raise NotAllowed("Nobody can join a room for somebody else.")
             case "join":
-                return (await self._joining.join(by, room, content, anew=True))[1]
+                return (await self._joining.join(by, room, content, anew=True, at_ms=at_ms))[1]
             case "knock":
-                return (await self._joining.knock(by, room, content))[1]
+                return (await self._joining.knock(by, room, content, at_ms=at_ms))[1]
             case "invite":
-                return await self._inviting.invite(by, room, target, content)
+                return await self._inviting.invite(by, room, target, content, at_ms=at_ms)
             case "leave" if itself:
-                return await self._leaving.leave(by, room, content)
+                return await self._leaving.leave(by, room, content, at_ms=at_ms)
             case "leave":
-                return await self._moderation.remove(by, room, target, content)
+                return await self._moderation.remove(by, room, target, content, at_ms=at_ms)
             case "ban":
-                return await self._moderation.ban(by, room, target, content)
+                return await self._moderation.ban(by, room, target, content, at_ms=at_ms)
             case _:
                 raise InvalidContent(
                     "membership is join, invite, knock, leave or ban.", field="membership"

@@ -32,6 +32,7 @@ REGISTRATION = {
     "rate_limited": False,
 }
 AS_LOGIN = "m.login.application_service"
+GHOST = "@_irc_alice:example.org"
 
 
 def registration_file(folder: Path, **changes: object) -> Path:
@@ -194,6 +195,47 @@ class TestTimestamps:
         # "The event will still be appended at the tip of the DAG".
         page = await service.get(f"v3/rooms/{q(room)}/messages", dir="b", limit=1)
         assert page["chunk"][0]["event_id"] == sent["event_id"]
+
+    async def test_memberships_too(self, service):
+        """ "callers can use the `PUT /state` endpoint to mimic the behaviour of the other APIs" """
+        await makes_ghost(service, inhibit_login=True)
+        room, bot, ghost = await service.creates_room(), "@_irc_bot:example.org", GHOST
+        times = {}
+        for ts, (by, membership) in enumerate(
+            [(bot, "invite"), (ghost, "join"), (ghost, "leave"), (bot, "ban"), (bot, "leave")],
+            1_000,
+        ):
+            path = f"v3/rooms/{q(room)}/state/m.room.member/{q(ghost)}"
+            sent = await service.put(path, {"membership": membership}, ts=ts, user_id=by)
+            event = await service.get(f"v3/rooms/{q(room)}/event/{q(sent['event_id'])}")
+            times[by, membership] = event["origin_server_ts"]
+        assert list(times.values()) == list(range(1_000, 1_005))
+
+    async def test_a_knock_too(self, service):
+        await makes_ghost(service, inhibit_login=True)
+        knock = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+        room = await service.creates_room(initial_state=[knock])
+        path = f"v3/rooms/{q(room)}/state/m.room.member/{q(GHOST)}"
+        sent = await service.put(path, {"membership": "knock"}, ts=7, user_id=GHOST)
+        event = await service.get(f"v3/rooms/{q(room)}/event/{q(sent['event_id'])}")
+        assert event["origin_server_ts"] == 7
+
+    async def test_other_endpoints_know_no_such_thing(self, service):
+        await makes_ghost(service, inhibit_login=True)
+        room = await service.creates_room(preset="public_chat")
+        await service.post(f"v3/join/{q(room)}", user_id=GHOST, ts=7)
+        said = await service.says(room, "hello")
+        redacted = await service.put(f"v3/rooms/{q(room)}/redact/{q(said)}/t", {}, ts=7)
+        page = await service.get(f"v3/rooms/{q(room)}/messages", dir="b", limit=10)
+        assert redacted["event_id"] in {each["event_id"] for each in page["chunk"]}
+        assert all(each["origin_server_ts"] > 7 for each in page["chunk"])
+
+    async def test_people_cannot_choose(self, server):
+        alice = await server.registers("alice")
+        room = await alice.creates_room()
+        sent = await alice.put(f"v3/rooms/{q(room)}/state/m.room.topic/", {"topic": "?"}, ts=7)
+        event = await alice.get(f"v3/rooms/{q(room)}/event/{q(sent['event_id'])}")
+        assert event["origin_server_ts"] > 7
 
     @pytest.mark.parametrize("ts", [-1, 2**60, "yesterday", "1.5"])
     async def test_no_time_that_cannot_be(self, service, ts):
