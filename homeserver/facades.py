@@ -178,7 +178,8 @@ def _services(
     syncing: Syncing,
 ) -> NativeServices:
     people, rooms = core.streams.people, core.streams.rooms
-    messages, erased = Messages(people=people), core.streams.erased_users
+    erased = core.streams.erased_users
+    messages = Messages(people=people, erased=erased)
     return NativeServices(
         send=core.actions.send,
         create_room=core.actions.create_room,
@@ -297,7 +298,7 @@ def _live(
         database=database,
         rooms=streams.rooms,
         people=streams.people,
-        messages=Messages(people=streams.people),
+        messages=Messages(people=streams.people, erased=streams.erased_users),
         counts=core.notifications.counts,
         status_of=streams.presence.status,
     )

@@ -9,6 +9,7 @@ from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
 from homeserver.storage.receipts import JOINED, OF_THE_ROOM, READ_COLUMNS, ReadRow, read_row
 from homeserver.storage.relations import WITHDRAWN
+from homeserver.storage.timeline import Stay
 
 _EVENTS = f"""
     SELECT {COLUMNS} FROM (
@@ -43,17 +44,6 @@ class MembershipRow:
     room_nid: int
     membership: str
     position: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """A stretch of a room's state versions, from `since` to before `until`, in which somebody was
-    a member. The event that ended it still has a version of the stretch.
-    """
-
-    room_nid: int
-    since: int
-    until: int
 
 
 @dataclass(frozen=True, slots=True)

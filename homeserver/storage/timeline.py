@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from homeserver.events.stored import StoredEvent
+from homeserver.identifiers import UserID
 from homeserver.messages import thread_of
 from homeserver.storage.database import Connection
 from homeserver.storage.events import COLUMNS, stored_event
@@ -39,6 +40,17 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Stay:
+    """A stretch of a room's state versions, from `since` to before `until`, in which somebody was
+    a member. The event that ended it still has a version of the stretch.
+    """
+
+    room_nid: int
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReactionRow:
     """Everybody who reacted to a message with one key. reactors: the first of them."""
 
@@ -56,6 +68,18 @@ class ReceivedRow:
     delivered_at: int | None
     read_at: int | None
 
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What of some messages does not count for one reader: edits and reactions of these people
+    (user_nid), except while he was in the room.
+    """
+
+    senders: Sequence[int] = ()
+    stays: Sequence[Stay] = ()
+
+
+NOTHING_UNSEEN = Unseen()
 
 _SPANS = """
     unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[])
@@ -88,6 +112,20 @@ _THREAD_PAGE = f"""
     ) page JOIN events e USING (event_nid) JOIN rooms r ON r.room_nid = e.room_nid
     ORDER BY e.position
 """
+
+
+def _unless_unseen(event: str, first: int) -> str:
+    """A condition with the parameters of `_unseen_columns`. first: the number of the first."""
+    return f"""
+        AND ({event}.sender_nid <> ALL(${first}::bigint[]) OR EXISTS (
+            SELECT FROM unnest(${first + 1}::bigint[], ${first + 2}::integer[],
+                               ${first + 3}::integer[]) AS stay (room_nid, since, until)
+            WHERE stay.room_nid = {event}.room_nid
+                AND {event}.state_version >= stay.since AND {event}.state_version < stay.until
+        ))
+    """
+
+
 # C-S API v1.19 "Validity of replacement events": same room, sender and type, no state, and a
 # m.new_content, which in an encrypted event nobody here can see. Raw is canonical JSON, where that
 # key can be written in one way only. Which is the most recent: "Server-side aggregation of
@@ -106,6 +144,7 @@ _EDITS = f"""
         WHERE edit.type = o.type AND edit.state_key IS NULL AND edit.position IS NOT NULL
             AND (edit.type = 'm.room.encrypted'
                 OR position('"m.new_content":{{'::bytea IN edit.raw) > 0)
+            {_unless_unseen("edit", 5)}
         ORDER BY edit.ts DESC, edit.event_id DESC LIMIT 1
     ) newest
     JOIN events e USING (event_nid) JOIN rooms r ON r.room_nid = e.room_nid
@@ -123,6 +162,7 @@ _REACTIONS = f"""
         FROM relations a JOIN events m USING (event_nid)
         WHERE a.parent_uuid = o.uuid AND a.rel_type = 'm.annotation' AND a.room_nid = o.room_nid
             AND m.type = 'm.reaction' AND m.position IS NOT NULL
+            {_unless_unseen("m", 4)}
         GROUP BY a.key ORDER BY first LIMIT {MAX_KEYS}
     ) k
     ORDER BY k.first
@@ -158,7 +198,26 @@ async def place_of(db: Connection, uuid: UUID) -> tuple[int, int] | None:
     return row["room_nid"], row["position"]
 
 
-async def edits(db: Connection, messages: Sequence[StoredEvent]) -> dict[UUID, StoredEvent]:
+async def rooms_with_relations_of(
+    db: Connection, messages: Sequence[StoredEvent], user_ids: Collection[UserID]
+) -> list[tuple[int, int]]:
+    """Who of the users has edited one of the messages or reacted to it, and in which room: pairs
+    of user_nid and room_nid.
+    """
+    rows = await db.fetch(
+        "SELECT DISTINCT t.sender_nid, t.room_nid FROM relations t JOIN users u"
+        " ON u.user_nid = t.sender_nid"
+        " WHERE t.parent_uuid = ANY($1::uuid[]) AND t.rel_type IN ('m.replace', 'm.annotation')"
+        " AND u.user_id = ANY($2::text[])",
+        [stored.facts.uuid for stored in messages],
+        list(user_ids),
+    )
+    return [(row["sender_nid"], row["room_nid"]) for row in rows]
+
+
+async def edits(
+    db: Connection, messages: Sequence[StoredEvent], unseen: Unseen = NOTHING_UNSEEN
+) -> dict[UUID, StoredEvent]:
     """The most recent edit of each message, by the message's UUID."""
     rows = await db.fetch(
         _EDITS,
@@ -166,12 +225,16 @@ async def edits(db: Connection, messages: Sequence[StoredEvent]) -> dict[UUID, S
         [stored.facts.room_nid for stored in messages],
         [stored.facts.sender_nid for stored in messages],
         [stored.event.type for stored in messages],
+        *_unseen_columns(unseen),
     )
     return {row["edited"]: stored_event(row) for row in rows}
 
 
 async def reactions(
-    db: Connection, messages: Sequence[StoredEvent], reader_nid: int | None
+    db: Connection,
+    messages: Sequence[StoredEvent],
+    reader_nid: int | None,
+    unseen: Unseen = NOTHING_UNSEEN,
 ) -> dict[UUID, list[ReactionRow]]:
     """Reactions by the message's UUID, those that somebody had first first."""
     rows = await db.fetch(
@@ -179,6 +242,7 @@ async def reactions(
         [stored.facts.uuid for stored in messages],
         [stored.facts.room_nid for stored in messages],
         reader_nid,
+        *_unseen_columns(unseen),
     )
     found: dict[UUID, list[ReactionRow]] = {}
     for row in rows:
@@ -234,6 +298,15 @@ async def receipts_of(db: Connection, message: StoredEvent, *, limit: int) -> li
         ["", MAIN if thread is None else thread],
     )
     return [ReceivedRow(row["user_nid"], row["delivered_at"], row["read_at"]) for row in rows]
+
+
+def _unseen_columns(unseen: Unseen) -> tuple[list[int], ...]:
+    return (
+        list(unseen.senders),
+        [stay.room_nid for stay in unseen.stays],
+        [stay.since for stay in unseen.stays],
+        [stay.until for stay in unseen.stays],
+    )
 
 
 def span_columns(spans: Iterable[Span]) -> tuple[list[int], ...]:

@@ -31,7 +31,8 @@ class Body:
     """An event for clients. head: its JSON without `unsigned` and without the closing brace.
 
     former: what `unsigned` says of the state entry that it replaced; None: not looked up yet.
-    because: what `unsigned` says of its redaction. membership: what a membership event sets.
+    because: what `unsigned` says of its redaction, which `redactor` sent. membership: what a
+    membership event sets.
     """
 
     event_nid: int
@@ -49,13 +50,14 @@ class Body:
     head: bytes
     former: bytes | None
     because: bytes
+    redactor: str | None
 
 
 def body_of(
     stored: StoredEvent,
     *,
     former: bytes | None = None,
-    because: bytes = b"",
+    redaction: StoredEvent | None = None,
     federation: bool = False,
 ) -> Body:
     """federation: in the format of servers, as the event was signed."""
@@ -76,7 +78,8 @@ def body_of(
         membership=membership_of(event) if is_member else None,
         head=_signed_head(event) if federation else _head(event),
         former=former if event.is_state else b"",
-        because=because,
+        because=because(redaction),
+        redactor=None if redaction is None else redaction.event.sender,
     )
 
 
@@ -208,7 +211,7 @@ async def _load(
         nid: body_of(
             stored,
             former=_former(replaced.get(nid)) if nid in known else None,
-            because=_because(redactions.get(stored.facts.redacted_by or 0)),
+            redaction=redactions.get(stored.facts.redacted_by or 0),
         )
         for nid, stored in found.items()
     }
@@ -238,7 +241,7 @@ def _former(stored: StoredEvent | None) -> bytes:
     )
 
 
-def _because(redaction: StoredEvent | None) -> bytes:
+def because(redaction: StoredEvent | None) -> bytes:
     if redaction is None:
         return b""
     return b',"redacted_because":' + _head(redaction.event) + b"}"

@@ -248,7 +248,7 @@ class RoomReading(Reading):
             self.db,
             self.sources.client_events.erased,
             self.inputs.bodies,
-            ((room.visit.readable, room.kept) for room in self.inputs.rooms.values()),
+            ((room.visit.readable, room.kept, room.state) for room in self.inputs.rooms.values()),
             federation=self.wanted.federation,
         )
 

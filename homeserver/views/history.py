@@ -16,7 +16,7 @@ from homeserver.identifiers import StateKey, UserID
 from homeserver.storage import state_history
 from homeserver.storage.database import Connection
 from homeserver.storage.state_history import StateInterval
-from homeserver.storage.timeline import MAX_POSITION, MAX_VERSION, Span
+from homeserver.storage.timeline import MAX_POSITION, MAX_VERSION, Span, Stay
 from homeserver.visibility import (
     INVITED,
     JOINED,
@@ -59,6 +59,18 @@ class ReadableRoom:
     def is_all_visible(self) -> bool:
         """Whether every event of the room can be seen, also on forks."""
         return any(span.since == 0 and span.until == MAX_VERSION for span in self.spans)
+
+    @property
+    def stays(self) -> list[Stay]:
+        """The stretches in which he was joined."""
+        ends = [since for since, _ in self.membership[1:]]
+        return [
+            Stay(self.room_nid, since, until)
+            for (since, membership), until in zip(
+                self.membership, [*ends, MAX_VERSION], strict=True
+            )
+            if membership == "join"
+        ]
 
     @property
     def was_member(self) -> bool:

@@ -22,8 +22,8 @@ from homeserver.storage import (
 )
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.receipts import ReadRow
-from homeserver.storage.replay import Reach, Stay
-from homeserver.storage.timeline import MAX_VERSION
+from homeserver.storage.replay import Reach
+from homeserver.storage.timeline import MAX_VERSION, Stay
 from homeserver.streams.people import People
 from homeserver.streams.room_records import RoomRecords
 from homeserver.streams.tail import EVENTS, Committed, complete

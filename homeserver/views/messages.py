@@ -16,10 +16,13 @@ from homeserver.messages import (
     shown_text_of,
     thread_of,
 )
+from homeserver.requester import Requester
 from homeserver.storage import timeline
 from homeserver.storage.database import Connection
-from homeserver.storage.timeline import ReactionRow
+from homeserver.storage.timeline import NOTHING_UNSEEN, ReactionRow, Unseen
+from homeserver.streams.erased import ErasedUsers
 from homeserver.streams.people import People, Person
+from homeserver.views import history
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +77,47 @@ class Messages:
     found them, and `views` may need another one, so that must have been given back.
     """
 
-    def __init__(self, *, people: People) -> None:
+    def __init__(self, *, people: People, erased: ErasedUsers) -> None:
         self._people = people
+        self._erased = erased
 
     async def hanging(
-        self, db: Connection, messages: Sequence[StoredEvent], reader_nid: int | None
+        self, db: Connection, messages: Sequence[StoredEvent], by: Requester | None
     ) -> Hanging:
-        """Three queries, and one if a message was deleted. reader_nid: whose reactions are his."""
+        """Three queries, one more if a message was deleted, and two where there are erased users.
+
+        by: whose reactions are his; None: for nobody in particular.
+        """
         if not messages:
             return NOTHING_HANGING
+        unseen = await self._unseen(db, messages, by)
+        reader_nid = None if by is None else by.user_nid
         redactions = {stored.facts.redacted_by for stored in messages} - {None}
         return Hanging(
-            edits=await timeline.edits(db, messages),
-            reactions=await timeline.reactions(db, messages, reader_nid),
+            edits=await timeline.edits(db, messages, unseen),
+            reactions=await timeline.reactions(db, messages, reader_nid, unseen),
             thread_counts=await timeline.thread_counts(db, messages),
             deleted_at=await timeline.redaction_times(db, [n for n in redactions if n is not None])
             if redactions
             else {},
         )
+
+    async def _unseen(
+        self, db: Connection, messages: Sequence[StoredEvent], by: Requester | None
+    ) -> Unseen:
+        """What erased users did while the reader was not there (`views.erasure`). What is for
+        nobody in particular may come to somebody who was not, so there it is left out.
+        """
+        if not self._erased.known:
+            return NOTHING_UNSEEN
+        found = await timeline.rooms_with_relations_of(db, messages, self._erased.known)
+        if not found:
+            return NOTHING_UNSEEN
+        senders = {sender_nid for sender_nid, _ in found}
+        rooms = {room_nid for _, room_nid in found}
+        readable = {} if by is None else await history.of_all(db, by.user_id, rooms)
+        stays = [stay for room in readable.values() for stay in room.stays]
+        return Unseen(tuple(senders), stays)
 
     async def views(self, messages: Sequence[StoredEvent], hanging: Hanging) -> list[MessageView]:
         """In the order given. At most one query."""

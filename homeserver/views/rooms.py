@@ -286,7 +286,7 @@ class Rooms:
             last = await room_lists.last_messages(db, unread.visible_spans(rows, readable))
             others = await room_lists.others_of(db, by.user_nid, _nameless(rows, looks))
             newest = await self._shown(db, by, [*last.values()])
-            hanging = await self._messages.hanging(db, newest, by.user_nid)
+            hanging = await self._messages.hanging(db, newest, by)
         counts = await self._counts.of_rooms(by.user_nid, nids)
         people = await self._people.get_many(set(others.values()))
         views = await self._messages.views(newest, hanging)

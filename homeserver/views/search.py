@@ -85,7 +85,7 @@ class Search:
                 limit,
                 self._erased.known,
             )
-            hanging = await self._messages.hanging(db, found, by.user_nid)
+            hanging = await self._messages.hanging(db, found, by)
         return await self._messages.views(found, hanging)
 
     async def _room_nid(self, uuid: UUID) -> int:

@@ -72,7 +72,7 @@ class Timeline:
             end = await self._end(db, room, before)
             found = await timeline.page(db, readable.spans, before=end, limit=limit)
             shown = await self._shown(db, readable, found)
-            hanging = await self._messages.hanging(db, shown, by.user_nid)
+            hanging = await self._messages.hanging(db, shown, by)
         return await self._messages.views(shown, hanging)
 
     async def message(self, by: Requester, message_uuid: UUID) -> MessageView:
@@ -81,7 +81,7 @@ class Timeline:
         async with self._database.snapshot() as db:
             readable = await self._visible_in(db, by, room, stored)
             message = erasure.shown(stored, readable, self._erased.known)
-            hanging = await self._messages.hanging(db, [message], by.user_nid)
+            hanging = await self._messages.hanging(db, [message], by)
         return (await self._messages.views([message], hanging))[0]
 
     async def thread(
@@ -108,7 +108,7 @@ class Timeline:
                 limit=limit,
             )
             shown = await self._shown(db, readable, found)
-            hanging = await self._messages.hanging(db, shown, by.user_nid)
+            hanging = await self._messages.hanging(db, shown, by)
         return await self._messages.views(shown, hanging)
 
     async def receipts_of(self, by: Requester, message_uuid: UUID) -> list[ReceiptView]:

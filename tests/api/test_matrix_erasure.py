@@ -174,6 +174,56 @@ class TestErasing:
             (room,) = await user.native.get("/api/rooms")
             assert room["last_message"]["content"] == text
 
+    async def test_native_clients_do_not_count_its_reactions(self, world) -> None:
+        other = await world.bob.says(world.room, "here")
+        relation = {"rel_type": "m.annotation", "event_id": other, "key": SECRET}
+        for user in (world.alice, world.bob):
+            await user.sends(world.room, "m.reaction", {"m.relates_to": relation})
+        await world.ends(erase=True)
+        path = f"/api/messages/{native_uuid(other)}"
+        for user, count in ((world.carol, 1), (world.bob, 2)):
+            (reaction,) = (await user.native.get(path))["reactions"]
+            assert reaction["count"] == len(reaction["users"]) == count
+
+    async def test_nor_an_edit_from_a_time_when_one_was_away(self, world) -> None:
+        carol, edited = world.carol, "an edit"
+        await carol.joins(world.room)
+        said = await world.alice.says(world.room, "as it was")
+        await carol.post(f"{world.path}/leave")
+        content = {"msgtype": "m.text", "body": edited}
+        relation = {"rel_type": "m.replace", "event_id": said}
+        edit = content | {"m.new_content": content, "m.relates_to": relation}
+        await world.alice.sends(world.room, "m.room.message", edit)
+        await world.ends(erase=True)
+        path = f"/api/messages/{native_uuid(said)}"
+        assert (await carol.native.get(path))["content"] == "as it was"
+        assert (await world.bob.native.get(path))["content"] == edited
+
+    async def test_why_it_redacted_something_goes_too(self, world) -> None:
+        said = await world.alice.says(world.room, "never mind")
+        topic = await world.bob.sets(world.room, "m.room.topic", {"topic": "never mind"})
+        levels = await world.bob.get(f"{world.path}/state/m.room.power_levels/")
+        users = {**levels.get("users", {}), world.alice.user_id: 50}
+        await world.bob.sets(world.room, "m.room.power_levels", {**levels, "users": users})
+        for target in (said, topic):
+            path = f"{world.path}/redact/{q(target)}/{target}"
+            await world.alice.put(path, {"reason": SECRET})
+        for name in range(12):  # the topic is no longer in the timeline of a first sync
+            await world.bob.says(world.room, str(name))
+        await world.ends(erase=True)
+        for user, is_told in ((world.carol, False), (world.bob, True)):
+            page = await user.get(f"{world.path}/messages", dir="b", limit=50)
+            because = of(page["chunk"], said)["unsigned"]["redacted_because"]
+            assert because["sender"] == world.alice.user_id
+            for answer in (
+                page,
+                await user.get("v3/sync"),
+                await user.get("v3/sync", filter={"room": {"timeline": {"limit": 50}}}),
+                await synced_sliding(world, user),
+            ):
+                assert "redacted_because" in str(answer)
+                assert (SECRET in str(answer)) == is_told
+
     async def test_every_process_knows_it(self, world, database) -> None:
         async with matrix_server(database) as before:
             await world.ends(erase=True)

@@ -76,7 +76,7 @@ class Server:
             clock=self.clock,
         )
         streams = self.core.streams
-        messages = Messages(people=streams.people)
+        messages = Messages(people=streams.people, erased=streams.erased_users)
         deps: dict[str, Any] = {
             "database": database,
             "rooms": streams.rooms,

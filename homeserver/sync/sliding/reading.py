@@ -326,7 +326,7 @@ class Reading:
             self.db,
             self.sources.client_events.erased,
             self.inputs.bodies,
-            ((room.visit.readable, room.kept) for room in self.inputs.news.values()),
+            ((room.visit.readable, room.kept, room.state) for room in self.inputs.news.values()),
         )
 
     async def _relations(self) -> None:
