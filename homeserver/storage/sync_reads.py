@@ -213,6 +213,9 @@ async def own_rooms(
 ) -> list[OwnRoom]:
     """Rooms that a user is in, is invited to or knocked at; and those that he left after a
     position, or at any time, unless he has forgotten them.
+
+    Where the graph forks, a leave of before the position may hold again: such rooms are among them
+    when they went on after it.
     """
     rows = await db.fetch(
         """
@@ -221,9 +224,16 @@ async def own_rooms(
         FROM memberships m JOIN rooms r USING (room_nid) JOIN events e USING (event_nid)
         WHERE m.user_nid = $1 AND (
             (m.membership IN ('join', 'invite', 'knock') AND r.deleted_at IS NULL)
-            OR (m.membership IN ('leave', 'ban') AND ($3 OR e.position > $2) AND NOT EXISTS (
-                SELECT FROM forgotten_rooms f
-                WHERE f.user_nid = $1 AND f.room_nid = m.room_nid))
+            OR (m.membership IN ('leave', 'ban')
+                AND ($3 OR e.position > $2 OR (
+                    EXISTS (SELECT FROM events n WHERE n.room_nid = m.room_nid AND n.position > $2)
+                    AND e.state_version + 1 < (
+                        SELECT max(s.since_version) FROM room_state s
+                        WHERE s.room_nid = m.room_nid AND s.type = 'm.room.member'
+                            AND s.state_key = (SELECT user_id FROM users WHERE user_nid = $1))))
+                AND NOT EXISTS (
+                    SELECT FROM forgotten_rooms f
+                    WHERE f.user_nid = $1 AND f.room_nid = m.room_nid))
         )
         """,
         user_nid,

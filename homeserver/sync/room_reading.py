@@ -76,12 +76,19 @@ class RoomReading(Reading):
         ]
         readables = await history.of_all(self.db, self.who.by.user_id, told) if told else {}
         upto = self.inputs.token.events
-        return [
+        visits = [
             (visit_joined if rooms[nid].membership == "join" else visit_left)(
                 rooms[nid], readables[nid], moved[nid], since=self.after, upto=upto
             )
             for nid in told
         ]
+        return [visit for visit in visits if not self._is_told_already(visit)]
+
+    def _is_told_already(self, visit: Visit) -> bool:
+        """Whether nothing happened but to others, after the reader had left and was told so."""
+        position = visit.room.position
+        is_old = self.after is not None and position is not None and position <= self.after
+        return visit.only_own and is_old
 
     async def _timelines(self, visits: Sequence[Visit]) -> None:
         """The newest events of each room that the reader may see and wants to."""

@@ -22,9 +22,9 @@ from homeserver.sync.request import SyncRequest
 from homeserver.sync.token import parse_sync_token
 from homeserver.syncing import Syncing
 from tests.rooms.test_state_intervals import History
-from tests.support.engine import another_process, new_server, receives
+from tests.support.engine import another_process, memberships, new_server, receives
 from tests.support.postgres import fresh_database
-from tests.support.room_factory import ALICE, BOB, CHARLIE
+from tests.support.room_factory import ALICE, BOB, CHARLIE, RoomFactory
 from tests.support.server import FAR_AWAY, Server
 from tests.support.sync_client import ClientView
 from tests.support.syncing import syncing_of
@@ -258,3 +258,29 @@ async def test_rooms_whose_history_forks(postgres, data):
             for room_id, known in client.view.joined.items():
                 # What is no more cannot be told.
                 assert known.state | fresh.view.joined[room_id].state == known.state
+
+
+async def test_a_leave_that_holds_again_is_told(postgres):
+    """Bob left and came back; on another branch nobody may join any more, and that one wins."""
+    start = RoomFactory.public_chat(V11, members=[BOB, CHARLIE])
+    async with new_server(postgres) as server, syncing_of(server) as syncing:
+        room = await receives(server, start)
+        admitter = server.core.engine.admitter
+        bob = Client(
+            await somebody(server, BOB, 1), syncing, ClientView(BOB), SHORT, state_after=True
+        )
+        main = start.fork()
+        await admitter.admit(room, main.leave(BOB))
+        other = main.fork()
+        await admitter.admit(room, main.join(BOB))
+        await bob.syncs()
+        assert room.room_id in bob.view.joined
+        await admitter.admit(room, other.join_rule(ALICE, "invite"))
+        assert (await memberships(server, room))[BOB] == "leave"
+        await bob.syncs()
+        assert room.room_id not in bob.view.joined
+        assert room.room_id in bob.view.left
+        bob.view.left.clear()
+        await admitter.admit(room, other.message(ALICE, "he is gone"))
+        await bob.syncs()
+        assert bob.view.left == {}
