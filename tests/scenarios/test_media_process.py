@@ -1,33 +1,15 @@
 """The media repository beside the server, after crashes, and what operators do with it."""
 
-import asyncio
 import hashlib
 import json
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from threading import Timer
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import aiohttp
 import pytest
 
-from tests.support.live_server import (
-    GENEROUS,
-    HANGING_S,
-    LiveServer,
-    _environment,
-    running,
-)
-
-ROOT = Path(__file__).parents[2]
-PAUSE_S = 0.05
-UPLOAD = "/_matrix/media/v3/upload"
-DOWNLOAD = "/_matrix/client/v1/media/download/"
+from tests.support.live_server import GENEROUS, HANGING_S, LiveServer, running
+from tests.support.media_process import Someone, half_an_upload, media_process, registers, until
 
 
 @pytest.fixture(scope="module")
@@ -36,80 +18,10 @@ def server(tmp_path_factory) -> Iterator[LiveServer]:
         yield started
 
 
-@contextmanager
-def media_process(server: LiveServer) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`foyer media` beside the server: its address, and the process."""
-    command = [sys.executable, "-m", "homeserver", "media", "--listen", "127.0.0.1:0"]
-    options = ["--config", str(server.config_path), "--data-dir", str(server.data_dir)]
-    with server.log_path.open("a") as log:
-        process = subprocess.Popen(
-            [*command, *options],
-            cwd=ROOT,
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    guard = Timer(HANGING_S, process.kill)
-    guard.start()
-    try:
-        assert process.stdout is not None
-        ready = process.stdout.readline()
-        assert ready.startswith("ready "), (ready, server.log[-4000:])
-        yield ready.removeprefix("ready ").strip(), process
-    finally:
-        guard.cancel()
-        process.kill()
-        process.wait(HANGING_S)
-        process.stdout.close()
-
-
-class Someone:
-    """Uploads and downloads at any address."""
-
-    def __init__(self, http: aiohttp.ClientSession, token: str) -> None:
-        self.http = http
-        self.headers = {"Authorization": f"Bearer {token}"}
-
-    async def uploads(self, url: str, data: bytes) -> str:
-        async with self.http.post(url + UPLOAD, data=data, headers=self.headers) as response:
-            answer = await response.json()
-            assert response.status == 200, answer
-            return str(answer["content_uri"]).removeprefix("mxc://")
-
-    async def downloads(self, url: str, place: str) -> tuple[int, bytes]:
-        async with self.http.get(url + DOWNLOAD + place, headers=self.headers) as response:
-            return response.status, await response.read()
-
-
-@contextmanager
-def half_an_upload(url: str, someone: Someone, size: int) -> Iterator[socket.socket]:
-    """Half of the bytes were sent, and taken."""
-    place = urlsplit(url)
-    head = f"POST {UPLOAD} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in someone.headers.items())
-    with socket.create_connection((place.hostname, place.port)) as connection:
-        connection.sendall(f"{head}\r\n".encode() + b"x" * (size // 2))
-        yield connection
-
-
-async def registers(http: aiohttp.ClientSession, server: LiveServer, name: str) -> Someone:
-    body = {"username": name, "password": "correct horse", "auth": {"type": "m.login.dummy"}}
-    async with http.post(server.url + "/_matrix/client/v3/register", json=body) as response:
-        answer = await response.json()
-        assert response.status == 200, answer
-        return Someone(http, answer["access_token"])
-
-
 @pytest.fixture
 async def http():
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    while not happened():  # noqa: ASYNC110 - another process does it
-        await asyncio.sleep(PAUSE_S)
 
 
 def verified(server: LiveServer) -> dict:
@@ -120,7 +32,7 @@ def verified(server: LiveServer) -> dict:
 
 class TestItsOwnProcess:
     async def test_it_knows_tokens_and_its_end_disturbs_nobody(self, server, http, request):
-        alice = await registers(http, server, "alice")
+        alice = await registers(http, server.url, "alice")
         with media_process(server) as (url, process):
             place = await alice.uploads(url, b"from the process")
             assert await alice.downloads(url, place) == (200, b"from the process")
@@ -134,14 +46,14 @@ class TestItsOwnProcess:
                 assert response.status == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(HANGING_S) == 0
-        bob = await registers(http, server, "bob")
+        bob = await registers(http, server.url, "bob")
         assert await bob.downloads(server.url, place) == (200, b"from the process")
         assert server.problems() == []
 
 
 class TestKill:
     async def test_an_upload_that_a_crash_cut_off_leaves_nothing(self, server, http):
-        carol = await registers(http, server, "carol")
+        carol = await registers(http, server.url, "carol")
         place = await carol.uploads(server.url, b"kept")
         spool = server.data_dir / "media" / "spool"
         with half_an_upload(server.url, carol, 8_000_000):
@@ -162,7 +74,7 @@ class TestKill:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         server.start()
-        dave = await registers(http, server, "dave")
+        dave = await registers(http, server.url, "dave")
         await dave.uploads(server.url, b"something else")
         await until(lambda: not left.exists())
         assert verified(server)["ok"]
@@ -170,7 +82,7 @@ class TestKill:
 
 class TestOperators:
     async def test_verify_tells_what_is_lost_and_what_is_unknown(self, server, http):
-        erin = await registers(http, server, "erin")
+        erin = await registers(http, server.url, "erin")
         await erin.uploads(server.url, b"to be lost")
         digits = hashlib.sha256(b"to be lost").hexdigest()
         stored = server.data_dir / "media" / "files" / digits[:2] / digits
@@ -185,7 +97,7 @@ class TestOperators:
         assert verified(server)["ok"]
 
     async def test_quarantine_by_address_by_user_and_by_content(self, server, http):
-        frank = await registers(http, server, "frank")
+        frank = await registers(http, server.url, "frank")
         places = [await frank.uploads(server.url, data) for data in (b"a1", b"a2", b"a3")]
         assert (await frank.downloads(server.url, places[0]))[0] == 200
 
@@ -213,7 +125,7 @@ class TestOperators:
             await become(200, 200, 200)
 
     async def test_usage_and_purge(self, server, http):
-        grace = await registers(http, server, "grace")
+        grace = await registers(http, server.url, "grace")
         places = [await grace.uploads(server.url, data) for data in (b"12345", b"123")]
         usage = json.loads(server.foyer("media", "usage", "--json").stdout)
         mine = [each for each in usage["usage"] if each["whose"] == "@grace:foyer.example"]

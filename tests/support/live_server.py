@@ -139,7 +139,7 @@ class LiveServer:
             self._process = subprocess.Popen(
                 self._command("serve", "--listen", "127.0.0.1:0"),
                 cwd=_ROOT,
-                env=_environment(),
+                env=environment(),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -191,7 +191,7 @@ class LiveServer:
         return subprocess.run(
             self._command(*arguments),
             cwd=_ROOT,
-            env=_environment(),
+            env=environment(),
             capture_output=True,
             text=True,
             timeout=HANGING_S,
@@ -253,6 +253,6 @@ def _toml(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Nothing that whoever runs the tests has configured."""
     return {key: value for key, value in os.environ.items() if not key.startswith("FOYER")}
