@@ -31,9 +31,13 @@ _MS_OF_A_DAY = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The actions and views of accounts. `upkeep.run` is a task for as long as a server runs."""
+    """The actions and views of accounts. `upkeep.run` is a task for as long as a server runs.
+
+    media_link_key: signs links to files; every process of this server has the same.
+    """
 
     access_tokens: AccessTokens
+    media_link_key: bytes
     passwords: Passwords
     tokens: Tokens
     registration: Registration
@@ -81,6 +85,7 @@ def build_accounts(
     one_time_tokens = _one_time_tokens(means, tokens)
     return Accounts(
         access_tokens=access_tokens,
+        media_link_key=hmac.digest(jwt_secret, b"links to media", "sha256"),
         passwords=passwords,
         tokens=tokens,
         registration=registration,

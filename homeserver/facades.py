@@ -10,6 +10,7 @@ from aiohttp import web
 from clientapi.authentication import Authenticator
 from clientapi.client_addresses import ClientAddresses
 from clientapi.matrix.dialect import PREFIXES, MatrixDialect
+from clientapi.matrix.endpoint import Callers
 from clientapi.matrix.interactive_auth import InteractiveAuth
 from clientapi.matrix.routes import add_routes as add_matrix_routes
 from clientapi.matrix.services import MatrixServices
@@ -17,6 +18,7 @@ from clientapi.middleware import Gate
 from clientapi.native.api_docs import add_docs
 from clientapi.native.dialect import NativeDialect
 from clientapi.native.live import Live, Needs, build_native
+from clientapi.native.rest.endpoint import Callers as NativeCallers
 from clientapi.native.rest.routes import add_routes
 from clientapi.native.services import NativeServices
 from clientapi.probes import PROBES, add_metrics, add_probes
@@ -43,8 +45,11 @@ from homeserver.views.profiles import Profiles
 from homeserver.views.rooms import Rooms
 from homeserver.views.search import Search
 from homeserver.views.timeline import Timeline
+from mediarepo.links import Links
 from mediarepo.media import Media, build_media
 from mediarepo.native_routes import add_native_routes as add_native_media_routes
+from mediarepo.pointing import Pointing, add_pointing
+from mediarepo.relay import Relay
 from mediarepo.remote import NoRemoteMedia
 from mediarepo.routes import add_routes as add_media_routes
 
@@ -136,8 +141,10 @@ def build_facades(
         main,
         _matrix_services(config, core, accounts, database, clock, services, room_views, syncing),
     )
-    media = _media(config, database, bus, clock, services)
-    if media is not None:
+    media = _media(config, accounts, database, bus, clock, services)
+    if media is None:
+        _point_to_media(config, main, accounts, services, clock)
+    else:
         add_media_routes(main, media.services)
         add_native_media_routes(main, media.services)
     add_docs(main)
@@ -154,7 +161,12 @@ def build_facades(
 
 
 def _media(
-    config: Config, database: Database, bus: Bus, clock: Clock, native: NativeServices
+    config: Config,
+    accounts: Accounts,
+    database: Database,
+    bus: Bus,
+    clock: Clock,
+    native: NativeServices,
 ) -> Media | None:
     if not config.media.in_process:
         return None
@@ -163,9 +175,36 @@ def _media(
         database=database,
         bus=bus,
         remote=NoRemoteMedia(),
+        link_key=accounts.media_link_key,
         authenticator=native.authenticator,
         rate_limits=native.rate_limits,
         clock=clock,
+    )
+
+
+def _point_to_media(
+    config: Config,
+    application: web.Application,
+    accounts: Accounts,
+    native: NativeServices,
+    clock: Clock,
+) -> None:
+    """Unless a proxy does."""
+    if not config.media.public_url:
+        return
+    relay = Relay(url=config.media.reached_at)
+    add_pointing(
+        application,
+        Pointing(
+            public_url=config.media.public_url,
+            links=Links(key=accounts.media_link_key, clock=clock),
+            relay=relay,
+        ),
+        relay,
+        callers=Callers(authenticator=native.authenticator, rate_limits=native.rate_limits),
+        native_callers=NativeCallers(
+            authenticator=native.authenticator, rate_limits=native.rate_limits
+        ),
     )
 
 

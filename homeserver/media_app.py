@@ -19,6 +19,7 @@ from aiohttp import web
 
 from clientapi.authentication import Authenticator
 from clientapi.client_addresses import ClientAddresses
+from clientapi.http_runner import Runner
 from clientapi.matrix.dialect import PREFIXES, MatrixDialect
 from clientapi.middleware import Gate
 from clientapi.native.dialect import NativeDialect
@@ -41,7 +42,8 @@ from homeserver.storage.embedded import running_dsn
 from homeserver.storage.migrate import migrate
 from homeserver.streams.bus import PostgresBus
 from mediarepo.media import Media, build_media
-from mediarepo.native_routes import add_native_routes
+from mediarepo.native_routes import add_linked_routes, add_native_routes
+from mediarepo.pointing import LINKED
 from mediarepo.remote import NoRemoteMedia
 from mediarepo.routes import add_routes
 
@@ -129,6 +131,7 @@ async def _build(
         database=database,
         bus=bus,
         remote=NoRemoteMedia(),
+        link_key=accounts.media_link_key,
         authenticator=authenticator,
         rate_limits=rate_limits,
         clock=clock,
@@ -175,7 +178,11 @@ def _application(
     gate = Gate(
         addresses=ClientAddresses(trusted_proxies=config.server.trusted_proxies),
         dialect=NativeDialect(cors_origins=config.server.cors_origins),
-        dialects=dict.fromkeys(PREFIXES, MatrixDialect()),
+        # Whoever has a link may use it on any page.
+        dialects={
+            **dict.fromkeys(PREFIXES, MatrixDialect()),
+            LINKED: NativeDialect(cors_origins=("*",)),
+        },
         rate_limits=rate_limits,
         metrics=metrics,
         clock=clock,
@@ -185,6 +192,7 @@ def _application(
     application = gate.application(max_body_bytes=config.server.max_body_bytes)
     add_routes(application, media.services)
     add_native_routes(application, media.services)
+    add_linked_routes(application, media.services, prefix=LINKED)
     add_probes(application, is_ready=lambda: _answers(database))
     if config.server.metrics_bind is None:
         add_metrics(application, metrics=metrics)
@@ -204,7 +212,7 @@ async def _listening(
     config: Config, application: web.Application, listening: socket.socket
 ) -> AsyncIterator[None]:
     grace_s = config.server.shutdown_grace_seconds
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace_s)
+    runner = Runner(application, shutdown_timeout_s=grace_s)
     await runner.setup()
     try:
         await web.SockSite(runner, listening, backlog=BACKLOG).start()

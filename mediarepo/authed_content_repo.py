@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from clientapi.matrix.endpoint import Call, Json, NoBody, NoQuery, Query, Reply, Route
+from clientapi.matrix.endpoint import Auth, Call, Json, NoBody, NoQuery, Query, Reply, Route
+from homeserver.errors import MissingToken
 from homeserver.requester import Requester
+from mediarepo.addresses import MediaAddress
 from mediarepo.content_repo import DEFAULT_TIMEOUT_MS, address_of
 from mediarepo.preview_endpoint import PreviewEndpoint, PreviewQuery
 from mediarepo.sending import PRIVATE
@@ -14,9 +16,16 @@ from mediarepo.thumbnail_sending import ThumbnailQuery
 
 
 class Download(Query):
-    """How long the file may take to be uploaded."""
+    """How long the file may take to be uploaded. link: in place of a token."""
 
     timeout_ms: int = DEFAULT_TIMEOUT_MS
+    link: str | None = None
+
+
+class AuthedThumbnailQuery(ThumbnailQuery):
+    """link: in place of a token."""
+
+    link: str | None = None
 
 
 class AuthedContentRepo:
@@ -27,26 +36,31 @@ class AuthedContentRepo:
         self._downloads = services.downloads
         self._sending = services.sending
         self._thumbnails = services.thumbnail_sending
+        self._links = services.links
+        self._rate_limits = services.rate_limits
         self._previews = PreviewEndpoint(previews=services.previews, settings=services.settings)
 
     async def get_content_authed(
-        self, call: Call[Download, NoBody], _by: Requester, request: web.Request
+        self, call: Call[Download, NoBody], by: Requester | None, request: web.Request
     ) -> web.StreamResponse:
-        return await self._send(call, request, None)
+        return await self._send(call, by, request, None)
 
     async def get_content_override_name_authed(
-        self, call: Call[Download, NoBody], _by: Requester, request: web.Request
+        self, call: Call[Download, NoBody], by: Requester | None, request: web.Request
     ) -> web.StreamResponse:
-        return await self._send(call, request, call.parameters["fileName"])
+        return await self._send(call, by, request, call.parameters["fileName"])
 
     async def get_content_thumbnail_authed(
-        self, call: Call[ThumbnailQuery, NoBody], by: Requester, request: web.Request
+        self,
+        call: Call[AuthedThumbnailQuery, NoBody],
+        by: Requester | None,
+        request: web.Request,
     ) -> web.StreamResponse:
         target = call.query.target
-        found, file = await self._downloads.find(address_of(call), timeout_ms=call.query.timeout_ms)
-        return await self._thumbnails.send(
-            request, found, file, target, cache=PRIVATE, owner=by.user_nid
-        )
+        address = address_of(call)
+        owner = self._reader(address, by, call.query.link)
+        found, file = await self._downloads.find(address, timeout_ms=call.query.timeout_ms)
+        return await self._thumbnails.send(request, found, file, target, cache=PRIVATE, owner=owner)
 
     async def get_url_preview_authed(
         self, call: Call[PreviewQuery, NoBody], by: Requester
@@ -57,10 +71,26 @@ class AuthedContentRepo:
         return {"m.upload.size": self._uploads.max_bytes}
 
     async def _send(
-        self, call: Call[Download, NoBody], request: web.Request, filename: str | None
+        self,
+        call: Call[Download, NoBody],
+        by: Requester | None,
+        request: web.Request,
+        filename: str | None,
     ) -> web.StreamResponse:
-        found, file = await self._downloads.find(address_of(call), timeout_ms=call.query.timeout_ms)
+        address = address_of(call)
+        self._reader(address, by, call.query.link)
+        found, file = await self._downloads.find(address, timeout_ms=call.query.timeout_ms)
         return await self._sending.send(request, found, file, filename=filename)
+
+    def _reader(self, address: MediaAddress, by: Requester | None, link: str | None) -> int:
+        """Who asks, by a token or by a link: a `user_nid`. Raises MissingToken, NotAllowed."""
+        if by is not None:
+            return by.user_nid
+        if link is None:
+            raise MissingToken("An access token is missing: send it as Authorization: Bearer.")
+        user_nid = self._links.read(address, link)
+        self._rate_limits.request(user_nid)
+        return user_nid
 
 
 def routes(services: MediaServices) -> Iterator[Route]:
@@ -72,12 +102,21 @@ def routes(services: MediaServices) -> Iterator[Route]:
             repo.get_content_override_name_authed,
         ),
     ):
-        yield Route(method="GET", path=path, run=run, query=Download, guests=True, streams=True)
+        yield Route(
+            method="GET",
+            path=path,
+            run=run,
+            query=Download,
+            auth=Auth.OPTIONAL,
+            guests=True,
+            streams=True,
+        )
     yield Route(
         method="GET",
         path="v1/media/thumbnail/{serverName}/{mediaId}",
         run=repo.get_content_thumbnail_authed,
-        query=ThumbnailQuery,
+        query=AuthedThumbnailQuery,
+        auth=Auth.OPTIONAL,
         guests=True,
         streams=True,
     )

@@ -15,6 +15,7 @@ from homeserver.streams.bus import Bus
 from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
 from mediarepo.files import Files
+from mediarepo.links import Links
 from mediarepo.pictures import Pictures, build_pictures
 from mediarepo.remote import RemoteMedia
 from mediarepo.sending import Sending
@@ -93,6 +94,7 @@ def build_media(
     database: Database,
     bus: Bus,
     remote: RemoteMedia,
+    link_key: bytes,
     authenticator: Authenticator,
     rate_limits: RateLimits,
     clock: Clock,
@@ -133,6 +135,7 @@ def build_media(
             thumbnail_sending=ThumbnailSending(
                 thumbnails=pictures.thumbnails, sending=sending, server_name=server_name
             ),
+            links=Links(key=link_key, clock=clock),
             settings=config.media,
             clock=clock,
             authenticator=authenticator,

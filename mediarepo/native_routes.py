@@ -11,7 +11,7 @@ from clientapi.native.rest.endpoint import Callers, respond
 from homeserver.attachments import AttachedFile
 from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
-from mediarepo.addresses import parse_address
+from mediarepo.addresses import MediaAddress, parse_address
 from mediarepo.content_repo import DEFAULT_TIMEOUT_MS
 from mediarepo.receiving import body_of, part_of
 from mediarepo.services import MediaServices
@@ -34,6 +34,8 @@ class AttachmentEndpoints:
         self._downloads = services.downloads
         self._sending = services.sending
         self._describing = services.describing
+        self._links = services.links
+        self._rate_limits = services.rate_limits
         self._stalled_s = services.settings.stalled_seconds
         self._callers = Callers(
             authenticator=services.authenticator, rate_limits=services.rate_limits
@@ -56,8 +58,16 @@ class AttachmentEndpoints:
 
     async def get_attachment(self, request: web.Request) -> web.StreamResponse:
         await self._callers.requester(request)
-        place = request.match_info
-        address = parse_address(place["server_name"], place["media_id"])
+        return await self._send(request, _address(request))
+
+    async def get_linked(self, request: web.Request) -> web.StreamResponse:
+        """For those whom the homeserver sends here: a link in place of a token."""
+        address = _address(request)
+        user_nid = self._links.read(address, request.query.get("link", ""))
+        self._rate_limits.request(user_nid)
+        return await self._send(request, address)
+
+    async def _send(self, request: web.Request, address: MediaAddress) -> web.StreamResponse:
         found, file = await self._downloads.find(address, timeout_ms=DEFAULT_TIMEOUT_MS)
         return await self._sending.send(request, found, file)
 
@@ -98,6 +108,12 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
         raise InvalidInput("The form cannot be read.") from error
 
 
+def _address(request: web.Request) -> MediaAddress:
+    """Raises NotFound."""
+    place = request.match_info
+    return parse_address(place["server_name"], place["media_id"])
+
+
 def _filename(request: web.Request) -> str | None:
     try:
         return NewAttachment.model_validate(dict(request.query)).filename
@@ -111,3 +127,13 @@ def add_native_routes(application: web.Application, services: MediaServices) -> 
     router.add_route("POST", UPLOAD_ATTACHMENT.path, endpoints.upload_attachment)
     for method in ("GET", "HEAD"):
         router.add_route(method, GET_ATTACHMENT.path, endpoints.get_attachment)
+
+
+def add_linked_routes(
+    application: web.Application, services: MediaServices, *, prefix: str
+) -> None:
+    """Downloads by link, where the homeserver sends its clients to (`media.public_url`)."""
+    endpoints = AttachmentEndpoints(services=services)
+    path = prefix + GET_ATTACHMENT.path.removeprefix(UPLOAD_ATTACHMENT.path)
+    for method in ("GET", "HEAD"):
+        application.router.add_route(method, path, endpoints.get_linked)

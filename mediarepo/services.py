@@ -8,6 +8,7 @@ from homeserver.clock import Clock
 from homeserver.config import MediaConfig
 from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
+from mediarepo.links import Links
 from mediarepo.previews.previews import Previews
 from mediarepo.sending import Sending
 from mediarepo.thumbnail_sending import ThumbnailSending
@@ -24,6 +25,7 @@ class MediaServices:
     thumbnail_sending: ThumbnailSending
     previews: Previews
     describing: Describing
+    links: Links
 
     settings: MediaConfig
     clock: Clock

@@ -6,6 +6,9 @@ from clientapi.matrix.endpoint import Body
 from homeserver.actions.tokens import Grant
 from homeserver.config import Config
 
+MEDIA = "chat.foyer.media"
+"""Where clients that know it find media at an address of their own."""
+
 
 class SessionBody(Body):
     """What a client wishes of the session that it opens."""
@@ -36,5 +39,8 @@ def token_answer(grant: Grant) -> dict[str, Any]:
 
 def well_known(config: Config) -> dict[str, Any] | None:
     """How clients find this server; None where no public address is configured."""
-    url = config.server.public_url
-    return {"m.homeserver": {"base_url": url}} if url else None
+    url, media_url = config.server.public_url, config.media.public_url
+    if not url:
+        return None
+    media = {MEDIA: {"base_url": media_url}} if media_url else {}
+    return {"m.homeserver": {"base_url": url}, **media}

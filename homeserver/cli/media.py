@@ -62,9 +62,9 @@ def media(
 ) -> None:
     """Without a command: serve media until stopped with Ctrl-C or SIGTERM.
 
-    The server itself (`foyer serve`, with `media.in_process = false`) then serves none, and a proxy
-    sends `/_matrix/media`, `/_matrix/client/v1/media` and `/api/attachments` here; docs/MEDIA.md
-    has examples.
+    The server itself (`foyer serve`, with `media.in_process = false`) then serves none. Either a
+    proxy sends `/_matrix/media`, `/_matrix/client/v1/media` and `/api/attachments` here, or the
+    server sends clients to `media.public_url`; docs/MEDIA.md has examples.
 
     - `foyer media --config /etc/foyer.toml`
     """

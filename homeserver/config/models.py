@@ -341,6 +341,10 @@ class MediaConfig(Section):
 apart."""
     bind_addr: BindAddress = "127.0.0.1:8082"
     """Address and port of `foyer media`."""
+    public_url: OptionalPublicURL = ""
+    """Address of their own by which clients reach media; empty: a proxy tells them apart."""
+    internal_url: OptionalPublicURL = ""
+    """Where `foyer serve` reaches `foyer media`, if that has a `public_url`; empty: `bind_addr`."""
     max_connections: Count = 10
     """Connections of `foyer media` to the database."""
     store: Literal["filesystem", "s3"] = "filesystem"
@@ -382,6 +386,19 @@ what encrypted messages name."""
         """When the old endpoints were frozen, in milliseconds since the epoch."""
         text = self.unauthenticated_before
         return round(parse_moment(text).timestamp() * 1000) if text else None
+
+    @property
+    def reached_at(self) -> str:
+        """Where `foyer serve` reaches `foyer media`."""
+        return self.internal_url or f"http://{self.bind_addr}"
+
+    @model_validator(mode="after")
+    def _is_apart(self) -> Self:
+        if self.public_url and self.in_process:
+            raise ValueError(
+                "public_url is for media in a process of their own: in_process = false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_a_bucket(self) -> Self:

@@ -131,6 +131,29 @@ class NativeClient(Client):
     async def says(self, room: str, text: str) -> None:
         await self._sends("message.send", room_id=self._id(room), content=text)
 
+    async def attaches(
+        self, room: str, data: bytes, content_type: str, filename: str, text: str
+    ) -> dict[str, Any]:
+        """Sends a file with a text; returns what the upload answered."""
+        form = aiohttp.FormData()
+        form.add_field("file", data, content_type=content_type, filename=filename)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = f"{self.url}/api/attachments"
+        async with self._http.post(url, data=form, headers=headers) as response:
+            assert response.status == 201, await response.text()
+            file = dict(await response.json())
+        await self._sends(
+            "message.send", room_id=self._id(room), content=text, attachments=[file["id"]]
+        )
+        return file
+
+    async def downloads(self, path: str, **query: str) -> bytes:
+        """path: on the server, as `url` of an attachment says."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._http.get(self.url + path, headers=headers, params=query) as response:
+            assert response.status == 200, await response.text()
+            return await response.read()
+
     async def edits(self, room: str, text: str, new: str) -> None:
         await self._sends("message.edit", message_id=self._message(room, text), content=new)
 

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tests.support.live_server import HANGING_S, LiveServer, environment
+from tests.support.live_server import (
+    BASE,
+    GENEROUS,
+    HANGING_S,
+    LiveServer,
+    environment,
+    running,
+)
+from tests.support.ports import free_port
 
 UPLOAD = "/_matrix/media/v3/upload"
 DOWNLOAD = "/_matrix/client/v1/media/download/"
@@ -23,9 +31,11 @@ _PAUSE_S = 0.05
 
 
 @contextmanager
-def media_process(server: LiveServer) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def media_process(
+    server: LiveServer, *, listen: str = "127.0.0.1:0"
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`foyer media` beside the server: its address, and the process."""
-    command = [sys.executable, "-m", "homeserver", "media", "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "homeserver", "media", "--listen", listen]
     options = ["--config", str(server.config_path), "--data-dir", str(server.data_dir)]
     with server.log_path.open("a") as log:
         process = subprocess.Popen(
@@ -48,6 +58,24 @@ def media_process(server: LiveServer) -> Iterator[tuple[str, subprocess.Popen[st
         process.kill()
         process.wait(HANGING_S)
         process.stdout.close()
+
+
+@contextmanager
+def apart(folder: Path) -> Iterator[tuple[LiveServer, str, subprocess.Popen[str]]]:
+    """A server whose media have an address of their own, which only it is told: that address, and
+    the process behind it.
+    """
+    bound = f"127.0.0.1:{free_port()}"
+    url = f"http://{bound}"
+    settings = {
+        "media": {"in_process": False, "bind_addr": bound, "public_url": url},
+        "server": {**BASE["server"], "public_url": "https://chat.example.org"},
+    }
+    with (
+        running(folder, GENEROUS, settings) as server,
+        media_process(server, listen=bound) as (_, process),
+    ):
+        yield server, url, process
 
 
 class Someone:

@@ -302,6 +302,25 @@ export class Person {
         return this.client[method](...given);
     }
 
+    async uploads(base64, options) {
+        // A file, as an application hands it to the library.
+        const file = new Blob([Buffer.from(base64, "base64")]);
+        return (await this.client.uploadContent(file, options)).content_uri;
+    }
+
+    async downloads(uri, width, height, method) {
+        // As applications do: the library says where, and the token travels in a header.
+        const url = this.client.mxcUrlToHttp(uri, width, height, method, false, true, true);
+        const headers = { Authorization: `Bearer ${this.client.getAccessToken()}` };
+        const answer = await fetch(url, { headers });
+        return {
+            status: answer.status,
+            type: answer.headers.get("Content-Type"),
+            disposition: answer.headers.get("Content-Disposition"),
+            base64: Buffer.from(await answer.arrayBuffer()).toString("base64"),
+        };
+    }
+
     async isRefused(method, ...given) {
         // The error code of a call that must fail.
         const known = this.refusals.length;
