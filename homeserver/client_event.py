@@ -10,7 +10,7 @@ from typing import Any
 
 from homeserver.events.event import Event
 from homeserver.events.stored import LocalFacts
-from homeserver.identifiers import EventID, RoomID
+from homeserver.identifiers import EventID
 
 JsonObject = dict[str, Any]
 
@@ -60,22 +60,6 @@ def client_event(
     if unsigned:
         rendered["unsigned"] |= unsigned
     return rendered
-
-
-def plain_message(
-    pdu: Mapping[str, Any], *, event_id: EventID, room_id: RoomID, now_ms: int
-) -> JsonObject:
-    """A message event that is no redaction, from its stored form: the same as `client_event`."""
-    sent_at: int = pdu["origin_server_ts"]
-    return {
-        "content": pdu["content"],
-        "event_id": event_id,
-        "origin_server_ts": sent_at,
-        "sender": pdu["sender"],
-        "type": pdu["type"],
-        "unsigned": {"age": now_ms - sent_at},
-        "room_id": room_id,
-    }
 
 
 def stripped_event(event: Event) -> JsonObject:

@@ -108,6 +108,7 @@ def build_facades(
     room_views = build_room_views(
         database=database,
         streams=core.streams,
+        server_name=ServerName(config.server.name),
         searchable=core.delivery.search_index is not None,
         clock=clock,
     )

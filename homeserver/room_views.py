@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from homeserver.clock import Clock
 from homeserver.core import Streams
+from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.event_search import EventSearch
 from homeserver.views.page_cache import PageCache
+from homeserver.views.readable_rooms import ReadableRooms
 from homeserver.views.related_events import RelatedEvents
 from homeserver.views.room_access import RoomAccess
 from homeserver.views.room_pages import RoomPages
@@ -30,13 +32,21 @@ class RoomViews:
 
 
 def build_room_views(
-    *, database: Database, streams: Streams, searchable: bool, clock: Clock
+    *,
+    database: Database,
+    streams: Streams,
+    server_name: ServerName,
+    searchable: bool,
+    clock: Clock,
 ) -> RoomViews:
     """Builds every object once, by name. searchable: whether there is a search index."""
     client_events = ClientEvents(
         ignored=streams.ignored_users, erased=streams.erased_users, clock=clock
     )
-    access = RoomAccess(rooms=streams.rooms)
+    access = RoomAccess(
+        rooms=streams.rooms,
+        readable=ReadableRooms(tail=streams.events, server_name=server_name),
+    )
     return RoomViews(
         client_events=client_events,
         reads=RoomReads(database=database, access=access, client_events=client_events),

@@ -72,6 +72,13 @@ class Tail(Generic[Row]):
         self.position = 0
         """Everything up to here has been handed to the listeners."""
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the listeners have heard of everything that this process knows to be there: of
+        all that it committed itself, for one.
+        """
+        return self._wanted <= self.position
+
     def listen(self, bus: Bus) -> None:
         """Hears of positions that other processes committed."""
         bus.subscribe(self._topic, lambda payload: self.announced(int(payload)))

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from homeserver.client_event import JsonObject
-from homeserver.events.canonical_json import compact
 from homeserver.identifiers import UserID
+from homeserver.message_json import Message
 from homeserver.messages import REDACTION_TYPE, relation_of
 from homeserver.streams.tail import Committed, EventTail
 from homeserver.values import value
@@ -22,30 +21,9 @@ from homeserver.views.history import ReadableRoom
 MAX_BYTES = 16 * 2**20
 _AROUND_EVENT_BYTES = 150
 """What Python needs for an event beside its JSON."""
-_UNSIGNED = b',"unsigned":{"membership":"join","age":'
 
 Key = tuple[int, int, int, int, bool]
 """Room, after, up to, size, forwards."""
-
-
-@value
-class Kept:
-    """A message: its JSON up to its age, when it was sent, and for the session that sent it, its
-    transaction ID as JSON."""
-
-    head: bytes
-    sent_at: int
-    session_nid: int | None
-    txn_id: bytes | None
-
-    def json(self, session_nid: int, now_ms: int) -> bytes:
-        if self.txn_id is None or self.session_nid != session_nid:
-            return b"%b%d}}" % (self.head, now_ms - self.sent_at)
-        return b'%b%d,"transaction_id":%b}}' % (self.head, now_ms - self.sent_at, self.txn_id)
-
-    @property
-    def size(self) -> int:
-        return len(self.head) + len(self.txn_id or b"") + _AROUND_EVENT_BYTES
 
 
 @value
@@ -65,7 +43,7 @@ class CachedPage:
     """versions: of the state before its events."""
 
     outline: Outline
-    messages: Sequence[Kept]
+    messages: Sequence[Message]
     versions: frozenset[int]
 
     def is_for(self, room: ReadableRoom) -> bool:
@@ -77,22 +55,14 @@ class CachedPage:
 
     @property
     def size(self) -> int:
-        return sum(each.size for each in self.messages)
+        """In memory, bytes."""
+        return sum(
+            len(each.head) + len(each.txn_id or b"") + _AROUND_EVENT_BYTES for each in self.messages
+        )
 
 
 def is_member_throughout(room: ReadableRoom, versions: frozenset[int]) -> bool:
     return all(room.membership_before(version) == "join" for version in versions)
-
-
-def kept(message: JsonObject, session_nid: int | None, txn_id: str | None) -> Kept:
-    """A rendered message. session_nid, txn_id: who sent it, over the Matrix API."""
-    plain = {key: part for key, part in message.items() if key != "unsigned"}
-    return Kept(
-        head=orjson.dumps(plain)[:-1] + _UNSIGNED,
-        sent_at=message["origin_server_ts"],
-        session_nid=session_nid,
-        txn_id=None if txn_id is None else compact(orjson.dumps(txn_id)),
-    )
 
 
 class PageCache:
@@ -101,6 +71,7 @@ class PageCache:
 
     def __init__(self, *, tail: EventTail, max_bytes: int = MAX_BYTES) -> None:
         self.changes = 0
+        self._tail = tail
         self._max_bytes = max_bytes
         self._bytes = 0
         self._pages: OrderedDict[Key, CachedPage] = OrderedDict()
@@ -109,8 +80,9 @@ class PageCache:
 
     def get(self, key: Key) -> CachedPage | None:
         page = self._pages.get(key)
-        if page is not None:
-            self._pages.move_to_end(key)
+        if page is None or not self._tail.is_caught_up:
+            return None
+        self._pages.move_to_end(key)
         return page
 
     def put(self, key: Key, page: CachedPage, *, changes: int) -> None:

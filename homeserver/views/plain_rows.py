@@ -1,20 +1,32 @@
 """Rendering pages in which nothing is hidden: most events without making values of them first."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from homeserver.client_event import JsonObject, plain_message, without_scope
+import orjson
+
+from homeserver.client_event import JsonObject, without_scope
 from homeserver.event_filter import EventFilter
 from homeserver.events import canonical_json
 from homeserver.events.redaction import redact
 from homeserver.identifiers import UserID
+from homeserver.message_json import Message, MessageParts, cut, head_of, parts_of
 from homeserver.requester import Requester
 from homeserver.storage import events
 from homeserver.storage.database import Connection
 from homeserver.storage.plain_events import PlainRow
+from homeserver.values import value
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.erasure import Erased
-from homeserver.views.page_cache import CachedPage, Outline, is_member_throughout, kept
+from homeserver.views.page_cache import CachedPage, Outline, is_member_throughout
 from homeserver.views.room_access import OpenRoom
+
+
+@value
+class Rendered:
+    """A page. events: in order; those of which more had to be known as objects. senders: of all."""
+
+    events: Sequence[Message | JsonObject]
+    senders: frozenset[UserID]
 
 
 def is_plain(room: OpenRoom, only: EventFilter, ignored: Collection[UserID]) -> bool:
@@ -34,74 +46,79 @@ async def render_rows(
     room: OpenRoom,
     rows: Sequence[PlainRow],
     client_events: ClientEvents,
-) -> list[JsonObject]:
+) -> Rendered:
     """In the order given. No query, unless there is more to know of some events."""
     more = [row.event_nid for row in rows if row.raw is None]
-    rendered: dict[int, JsonObject] = {}
+    whole: dict[int, JsonObject] = {}
     if more:
         stored = await events.by_nids(db, more)
         shown = await client_events.render(
             db, by, list(stored.values()), rooms={room.room_nid: room.readable}
         )
-        rendered = dict(zip(stored, shown, strict=True))
-    erased = client_events.erased
-    memberships = {
-        version: room.readable.membership_before(version)
-        for version in {row.state_version for row in rows}
-    }
-    now_ms = client_events.now_ms()
-    return [
-        rendered[row.event_nid]
-        if row.raw is None
-        else _own(by, row, _message(row, row.raw, room, memberships, erased, now_ms))
-        for row in rows
+        whole = dict(zip(stored, shown, strict=True))
+    writer = _Writer(room, client_events.erased)
+    rendered = [
+        whole[row.event_nid] if row.raw is None else writer.message(row, row.raw) for row in rows
     ]
+    return Rendered(rendered, writer.senders | {UserID(each["sender"]) for each in whole.values()})
 
 
 def cacheable(
-    room: OpenRoom, rows: Sequence[PlainRow], messages: Sequence[JsonObject], outline: Outline
+    room: OpenRoom, rows: Sequence[PlainRow], rendered: Rendered, outline: Outline
 ) -> CachedPage | None:
     """A page for others to read, too, if it is one that can be kept: at the ends of a room there
     may be more at any time.
     """
     versions = frozenset(row.state_version for row in rows)
-    if outline.end is None or any(row.raw is None for row in rows):
+    messages = [each for each in rendered.events if isinstance(each, Message)]
+    if outline.end is None or len(messages) < len(rows):
         return None
     if not is_member_throughout(room.readable, versions):
         return None
-    return CachedPage(
-        outline=outline,
-        messages=[
-            kept(
-                message, row.session_nid, None if row.txn_id is None else without_scope(row.txn_id)
-            )
-            for row, message in zip(rows, messages, strict=True)
-        ],
-        versions=versions,
-    )
+    return CachedPage(outline=outline, messages=messages, versions=versions)
 
 
-def _own(by: Requester, row: PlainRow, message: JsonObject) -> JsonObject:
-    """With the transaction ID, for the session that sent it."""
-    if row.txn_id is not None and row.session_nid == by.session_nid:
-        own = without_scope(row.txn_id)
-        if own is not None:
-            message["unsigned"]["transaction_id"] = own
-    return message
+class _Writer:
+    """Writes the messages of one room, for one reader."""
 
+    def __init__(self, room: OpenRoom, erased: Erased) -> None:
+        self._room = room
+        self._room_id = orjson.dumps(room.record.room_id)
+        self._erased = erased
+        self._memberships: dict[int, bytes] = {}
+        self._senders: set[bytes] = set()
 
-def _message(
-    row: PlainRow,
-    raw: bytes,
-    room: OpenRoom,
-    memberships: Mapping[int, str],
-    erased: Erased,
-    now_ms: int,
-) -> JsonObject:
-    membership = memberships[row.state_version]
-    pdu = canonical_json.decode_strict(raw)
-    if pdu["sender"] in erased and membership != "join":
-        pdu = redact(pdu, room.record.version)
-    message = plain_message(pdu, event_id=row.event_id, room_id=room.record.room_id, now_ms=now_ms)
-    message["unsigned"]["membership"] = membership
-    return message
+    @property
+    def senders(self) -> frozenset[UserID]:
+        return frozenset(UserID(orjson.loads(each)) for each in self._senders)
+
+    def message(self, row: PlainRow, raw: bytes) -> Message:
+        membership = self._membership(row.state_version)
+        parts = self._parts(row, raw, membership)
+        self._senders.add(parts.sender)
+        own = None if row.txn_id is None else without_scope(row.txn_id)
+        return Message(
+            head=head_of(
+                parts, event_id=row.event_id, room_id=self._room_id, membership=membership
+            ),
+            sent_at=int(parts.sent_at),
+            session_nid=row.session_nid,
+            txn_id=None if own is None else canonical_json.compact(orjson.dumps(own)),
+        )
+
+    def _parts(self, row: PlainRow, raw: bytes, membership: bytes) -> MessageParts:
+        may_be_hidden = bool(self._erased) and membership != b"join"
+        if row.session_nid is not None and not may_be_hidden:
+            return cut(raw)
+        pdu = canonical_json.decode_strict(raw)
+        if may_be_hidden and pdu["sender"] in self._erased:
+            pdu = redact(pdu, self._room.record.version)
+        return parts_of(pdu)
+
+    def _membership(self, state_version: int) -> bytes:
+        """The reader's; events between two changes of the state share it."""
+        known = self._memberships.get(state_version)
+        if known is None:
+            known = self._room.readable.membership_before(state_version).encode()
+            self._memberships[state_version] = known
+        return known

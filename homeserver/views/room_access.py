@@ -14,6 +14,7 @@ from homeserver.storage.database import Connection
 from homeserver.streams.room_records import RoomRecords
 from homeserver.views import history
 from homeserver.views.history import ReadableRoom
+from homeserver.views.readable_rooms import ReadableRooms
 from homeserver.visibility import WORLD_READABLE
 
 
@@ -39,8 +40,9 @@ class OpenRoom:
 class RoomAccess:
     """Opens rooms to readers."""
 
-    def __init__(self, *, rooms: RoomRecords) -> None:
+    def __init__(self, *, rooms: RoomRecords, readable: ReadableRooms) -> None:
         self._rooms = rooms
+        self._readable = readable
 
     async def find(self, room_id: RoomID) -> RoomRecord:
         """A room, whoever may look into it; not while a connection is held.
@@ -53,12 +55,17 @@ class RoomAccess:
             raise _not_in_room()
         return room
 
+    def peek(self, by: Requester, room: RoomRecord) -> OpenRoom | None:
+        """What `look` gives, if it is in memory."""
+        readable = self._readable.peek(room.room_nid, by.user_id)
+        return None if readable is None else OpenRoom(room, readable)
+
     async def look(self, db: Connection, by: Requester, room: RoomRecord) -> OpenRoom | None:
         """As its members see it, or who was one, or as everybody does; None: he may not look in.
 
-        One query for a member, at most three.
+        At most one query for a member, at most three for others.
         """
-        readable = await history.of_room(db, room.room_nid, by.user_id)
+        readable = await self._readable.of(db, room.room_nid, by.user_id)
         if readable.is_member:
             return OpenRoom(room, readable)
         if readable.was_member and not await forgotten_rooms.is_forgotten(

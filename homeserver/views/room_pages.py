@@ -15,6 +15,7 @@ from homeserver.errors import NotFound
 from homeserver.event_filter import ALL, EventFilter
 from homeserver.events.stored import StoredEvent
 from homeserver.identifiers import EventID, RoomID, UserID, native_uuid
+from homeserver.message_json import Message
 from homeserver.requester import Requester
 from homeserver.storage import events, plain_events, room_events, room_state_at
 from homeserver.storage.database import Connection, Database
@@ -23,7 +24,7 @@ from homeserver.storage.room_events import PageRow
 from homeserver.storage.timeline import MAX_POSITION
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
-from homeserver.views.page_cache import Key, Outline, PageCache
+from homeserver.views.page_cache import CachedPage, Key, Outline, PageCache
 from homeserver.views.plain_rows import cacheable, is_plain, render_rows
 from homeserver.views.room_access import OpenRoom, RoomAccess
 
@@ -118,11 +119,17 @@ class RoomPages:
         self._cache = cache
 
     async def page(self, by: Requester, room_id: RoomID, query: PageQuery) -> Page:
-        """At most MAX_LIMIT events. Usually two queries, one after the other: the page itself is a
-        single one, and what hangs on it may be as it is a moment later.
+        """At most MAX_LIMIT events. Usually one query: the page itself is a single one, and what
+        hangs on it may be as it is a moment later. None for a page that somebody read before.
         """
         record = await self._access.find(room_id)
         ignored = await self._client_events.remember_ignored(by)
+        known = self._access.peek(by, record)
+        if known is not None and is_plain(known, query.only, ignored):
+            kept = self._kept(known, query)
+            if kept is not None and not query.only.lazy_load_members:
+                events = kept.events(by.session_nid, self._client_events.now_ms())
+                return Page(events, [], kept.outline.start, kept.outline.end)
         async with self._database.connection() as db:
             room = await self._access.open(db, by, record)
             if is_plain(room, query.only, ignored):
@@ -141,15 +148,21 @@ class RoomPages:
                 start = _edge([_place(each) for each in found.events], query.forwards)
         return Page(shown, self._client_events.plain(senders), start, found.end)
 
+    def _kept(self, room: OpenRoom, query: PageQuery) -> CachedPage | None:
+        """The page as somebody read it before who might see the same."""
+        key = _key(room, query)
+        kept = None if key is None else self._cache.get(key)
+        return kept if kept is not None and kept.is_for(room.readable) else None
+
     async def _plain_page(
         self, db: Connection, by: Requester, room: OpenRoom, query: PageQuery
     ) -> Page:
         """The same where nothing is hidden and nothing is filtered."""
+        kept = self._kept(room, query)
+        if kept is not None:
+            shown = kept.events(by.session_nid, self._client_events.now_ms())
+            return await self._with_members(db, room, query, shown, kept.outline)
         changes, key = self._cache.changes, _key(room, query)
-        cached = None if key is None else self._cache.get(key)
-        if cached is not None and cached.is_for(room.readable):
-            shown = cached.events(by.session_nid, self._client_events.now_ms())
-            return await self._with_members(db, room, query, shown, cached.outline)
         rows = await plain_events.page(
             db,
             room.room_nid,
@@ -160,10 +173,15 @@ class RoomPages:
         )
         page = rows[: query.size]
         rendered = await render_rows(db, by, room, page, self._client_events)
-        outline = _outline(page, rendered, query, is_all=len(rows) == len(page))
+        outline = _outline(page, rendered.senders, query, is_all=len(rows) == len(page))
         if key is not None and (keepable := cacheable(room, page, rendered, outline)) is not None:
             self._cache.put(key, keepable, changes=changes)
-        return await self._with_members(db, room, query, rendered, outline)
+        now_ms = self._client_events.now_ms()
+        written = [
+            Fragment(each.json(by.session_nid, now_ms)) if isinstance(each, Message) else each
+            for each in rendered.events
+        ]
+        return await self._with_members(db, room, query, written, outline)
 
     async def _with_members(
         self,
@@ -414,7 +432,7 @@ def _key(room: OpenRoom, query: PageQuery) -> Key | None:
 
 
 def _outline(
-    rows: Sequence[PlainRow], rendered: Sequence[JsonObject], query: PageQuery, *, is_all: bool
+    rows: Sequence[PlainRow], senders: frozenset[UserID], query: PageQuery, *, is_all: bool
 ) -> Outline:
     start = query.start
     if start is None:
@@ -423,7 +441,7 @@ def _outline(
         start=start,
         end=None if is_all else _end(rows[-1].position, query.forwards),
         newest_version=rows[-1 if query.forwards else 0].state_version if rows else 0,
-        senders=frozenset(event["sender"] for event in rendered),
+        senders=senders,
     )
 
 
