@@ -37,6 +37,7 @@ from homeserver.errors import (
     NoMasterKey,
     NotAllowed,
     NotFound,
+    PasswordRequired,
     TooLarge,
 )
 from homeserver.events.signing import VerifyKey
@@ -65,8 +66,10 @@ class CrossSigning:
 
     async def needs_proof(self, by: Requester, keys: Mapping[str, Keys]) -> bool:
         """Whether whoever asks must prove who he is: unless he has no master key yet, or uploads
-        what is there. keys: by usage. Raises Unavailable.
+        what is there. Application services need none. keys: by usage. Raises Unavailable.
         """
+        if by.appservice is not None:
+            return False
         async with self._database.connection() as db:
             stored = _by_usage(await cross_signing_keys.of_users(db, [by.user_id]))
         if MASTER not in stored:
@@ -78,7 +81,7 @@ class CrossSigning:
     async def upload(self, by: Requester, keys: Mapping[str, Keys], *, proven: bool) -> None:
         """keys: by usage. proven: False for somebody who need not, and still need not when his keys
         are held. Raises InvalidInput, InvalidSignature, NoMasterKey, TooLarge, NotAllowed,
-        Unavailable.
+        PasswordRequired, Unavailable.
         """
         async with self._database.transaction() as db:
             await cross_signing_keys.hold(db, by.user_nid)
@@ -115,8 +118,8 @@ class CrossSigning:
         checked = _check_all(by.user_id, keys, stored)
         if all(_is_stored(each, stored) for each in checked.values()):
             return None
-        if MASTER in stored and not proven:
-            raise NotAllowed("These keys replace others: prove who you are.")
+        if MASTER in stored and not proven and by.appservice is None:
+            raise PasswordRequired("These keys replace others: prove who you are.")
         devices = await device_keys.of_user(db, by.user_nid)
         taken = {row.device_id for row in devices}
         if any(each.public_key in taken for each in checked.values()):

@@ -31,11 +31,9 @@ class CrossSigning:
     async def upload_cross_signing_keys(
         self, call: Call[NoQuery, UploadBody], by: Requester
     ) -> Json:
-        """Application services need prove nothing."""
-        keys = _keys(call.body.parameters())
-        proven = by.appservice is not None
-        continues = call.body.auth is not None and not keys
-        if not proven and (continues or await self._cross_signing.needs_proof(by, keys)):
+        keys, proven = _keys(call.body.parameters()), False
+        continues = call.body.auth is not None and not keys and by.appservice is None
+        if continues or await self._cross_signing.needs_proof(by, keys):
             asked = Asked(
                 operation="upload cross-signing keys",
                 flows=OWN_PASSWORD,

@@ -19,19 +19,12 @@ class Identity:
         self._cross_signing = cross_signing
         self._login = login
 
-    async def needs_proof(self, by: Requester, keys: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether the password is needed for these keys. Application services need none.
-
-        keys: by usage. Raises Unavailable.
-        """
-        return by.appservice is None and await self._cross_signing.needs_proof(by, keys)
-
     async def upload(
         self, by: Requester, keys: Mapping[str, Mapping[str, Any]], password: str | None
     ) -> None:
-        """Raises PasswordRequired, and what `CrossSigning.upload` does."""
-        if not await self.needs_proof(by, keys):
-            await self._cross_signing.upload(by, keys, proven=by.appservice is not None)
+        """keys: by usage. Raises PasswordRequired, and what `CrossSigning.upload` does."""
+        if not await self._cross_signing.needs_proof(by, keys):
+            await self._cross_signing.upload(by, keys, proven=False)
             return
         if password is None:
             raise PasswordRequired("These keys replace others: give your password.")

@@ -16,7 +16,8 @@ from tests.support.postgres import fresh_database
 
 NAMES = ("alice", "bob", "charlie")
 ACTS = (
-    "say", "say", "say", "say", "answer", "answer", "edit", "edit", "delete", "redact", "react",
+    "say", "say", "say", "whisper", "whisper", "answer", "answer", "edit", "edit",
+    "delete", "redact", "react",
     "unreact", "name", "topic", "join", "leave", "invite", "add", "remove", "read", "read",
     "receipt", "listen", "listen", "lose", "come", "come",
 )  # fmt: skip
@@ -27,9 +28,10 @@ step = st.tuples(st.sampled_from(ACTS), person, person, st.integers(0, 1), st.in
 class Said:
     """A message, by both of its names. extra: events about it, such as edits and reactions."""
 
-    def __init__(self, room: str, event_id: str) -> None:
+    def __init__(self, room: str, event_id: str, event_type: str = "m.room.message") -> None:
         self.room = room
         self.event_id = event_id
+        self.event_type = event_type
         self.native = str(native_uuid(event_id))
         self.extra: list[str] = []
 
@@ -111,6 +113,16 @@ class Play:
     async def _say(self, by: MatrixUser, _other: MatrixUser, room: str, number: int) -> None:
         await self._says(by, room, {})
 
+    async def _whisper(self, by: MatrixUser, _other: MatrixUser, room: str, number: int) -> None:
+        """What only devices can read."""
+        event_id = await self._sends(by, room, "m.room.encrypted", self._ciphertext())
+        if event_id is not None:
+            self.said.append(Said(room, event_id, "m.room.encrypted"))
+
+    def _ciphertext(self) -> dict[str, Any]:
+        text = f"{next(self._numbers)}"
+        return {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": text, "session_id": "S"}
+
     async def _answer(self, by: MatrixUser, _other: MatrixUser, room: str, number: int) -> None:
         """In a thread; threads do not nest, but whoever knows no better may try."""
         root = self._of(room, number)
@@ -130,7 +142,9 @@ class Play:
             text = {"msgtype": "m.text", "body": f"{next(self._numbers)}"}
             relation = {"rel_type": "m.replace", "event_id": said.event_id}
             content = {**text, "m.new_content": text, "m.relates_to": relation}
-            await self._hangs_on(said, await self._sends(by, room, "m.room.message", content))
+            if said.event_type == "m.room.encrypted":
+                content = {**self._ciphertext(), "m.relates_to": relation}
+            await self._hangs_on(said, await self._sends(by, room, said.event_type, content))
 
     async def _hangs_on(self, said: Said, event_id: str | None) -> None:
         if event_id is not None:

@@ -211,7 +211,9 @@ class NativeView:
         known = None if room is None else room.messages.get(message["id"])
         if known is not None:
             # Reactions and answers have frames of their own, which may have come already.
-            known["content"] = message["content"]
+            for field in ("content", "encrypted"):
+                known.pop(field, None)
+            known |= {key: message[key] for key in ("content", "encrypted") if key in message}
             known["edited_at"] = message.get("edited_at")
 
     async def _message_deleted(self, frame: Json) -> None:
