@@ -20,5 +20,6 @@ outbox.py              to-device messages that are stored before they are sent
 store/                 where records are kept: SQLite, Postgres
 keeper.py              runs steps of a machine on a store
 session.py http.py     an asyncio client of a Matrix homeserver
+history_sharing.py     room keys that come with an invitation
 chat/                  `foyer chat`
 """

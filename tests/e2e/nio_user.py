@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nio
 from nio.crypto.sas import Sas
@@ -29,10 +30,14 @@ class NioUser:
 
     @classmethod
     @asynccontextmanager
-    async def enters(cls, url: str, localpart: str, directory: Path) -> AsyncIterator["NioUser"]:
-        user = cls(url, localpart, directory / localpart)
+    async def enters(
+        cls, url: str, name: str, directory: Path, *, registers: bool = True
+    ) -> AsyncIterator["NioUser"]:
+        """name: a user name that nobody has, or the ID of who logs in."""
+        user = cls(url, name, directory / f"nio-{uuid4().hex}")
         try:
-            done(await user.nio.register(localpart, PASSWORD))
+            if registers:
+                done(await user.nio.register(name, PASSWORD))
             done(await user.nio.login(PASSWORD))
             await user.syncs()
             yield user
@@ -53,6 +58,8 @@ class NioUser:
             done(await self.nio.keys_upload())
         if self.nio.should_query_keys:
             done(await self.nio.keys_query())
+        if self.nio.should_claim_keys:
+            done(await self.nio.keys_claim(self.nio.get_users_for_key_claiming()))
         await self.nio.send_to_device_messages()
 
     async def joins(self, room_id: str) -> None:
@@ -74,8 +81,12 @@ class NioUser:
         return Heard(event.sender, event.session_id, event.source["content"])
 
     async def cannot_read(self, room_id: str, event_id: str) -> None:
+        await self.unread(room_id, event_id)
+
+    async def unread(self, room_id: str, event_id: str) -> nio.MegolmEvent:
         event = await self._event(room_id, lambda event: event.event_id == event_id)
         assert isinstance(event, nio.MegolmEvent)
+        return event
 
     async def sends_file(self, room_id: str, name: str, data: bytes) -> None:
         answer, keys = await self.nio.upload(

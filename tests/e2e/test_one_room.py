@@ -190,10 +190,13 @@ class TestLateJoiner:
 
     @each_library
     async def test_is_read(self, people, late, library):
+        """And their file."""
         newcomer = late[library]
         for user_id in [one.user_id for one in people.values()]:
             await newcomer.sees_member(self.room_id, user_id)
-        text = f"{unique(library)} is new"
+        text, data = f"{unique(library)} is new", secrets.token_bytes(1_000)
         await newcomer.says(self.room_id, text)
+        await newcomer.sends_file(self.room_id, f"{text}.bin", data)
         for reader in people.values():
             await reader.hears(self.room_id, text)
+            assert await reader.reads_file(self.room_id, f"{text}.bin") == data

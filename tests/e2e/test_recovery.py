@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from mautrix.types import TrustState
+from nio.crypto import OlmDevice
 
 from e2e.client import identity_setup, key_export
 from e2e.client.key_sharing import Audience
-from e2e.client.records import Source
+from e2e.client.records import LocalTrust, Source
 from e2e.client.trust import Trust
 from tests.e2e.js_user import JsUser
 from tests.e2e.mautrix_user import MautrixUser
+from tests.e2e.nio_user import NioUser, done
 from tests.e2e.our_user import OurUser
 from tests.e2e.people import enters
 from tests.support.live_server import LiveServer
@@ -118,7 +120,14 @@ async def test_mautrix_takes_the_identity_that_ours_made(server, ours):
         assert await bridge.crypto.resolve_trust(device) >= TrustState.CROSS_SIGNED_TOFU
 
 
-async def test_ours_and_js_sdk_take_the_identity_that_mautrix_made(server, directory):
+async def test_mautrix_takes_the_identity_that_js_sdk_made(server, theirs):
+    recovery_key = await theirs.asks("setsUpRecovery")
+    async with MautrixUser.on(await logged_in(server.url, theirs.user_id)) as bridge:
+        await bridge.crypto.verify_with_recovery_key(recovery_key)
+        await theirs.asks("trustsDevice", bridge.user_id, bridge.device_id)
+
+
+async def test_all_others_take_the_identity_that_mautrix_made(server, directory):
     async with MautrixUser.on(await registered(server.url, unique("mautrix"))) as bridge:
         recovery_key = await bridge.crypto.generate_recovery_key()
         async with our_new_device(server, directory, bridge.user_id) as ours:
@@ -130,6 +139,11 @@ async def test_ours_and_js_sdk_take_the_identity_that_mautrix_made(server, direc
                 await laptop.asks("trustsDevice", bridge.user_id, ours.device_id)
                 await ours.sees_devices(bridge.user_id, 3)
                 assert await own_trust(ours, laptop.device_id) is Trust.VERIFIED
+            again = await logged_in(server.url, bridge.user_id)
+            async with MautrixUser.on(again) as other:
+                await other.crypto.verify_with_recovery_key(recovery_key)
+                await ours.sees_devices(bridge.user_id, 4)
+                assert await own_trust(ours, other.device_id) is Trust.VERIFIED
 
 
 async def test_ours_forwards_a_room_key_to_mautrix(server, ours):
@@ -182,6 +196,61 @@ async def test_mautrix_forwards_a_room_key_to_ours(server, directory):
                 return "before" in await texts(ours, room_id)
 
             await ours.client.until(is_read)
+
+
+@asynccontextmanager
+async def with_nio_on_one_account(
+    server: LiveServer, directory: Path, ours: OurUser
+) -> AsyncIterator[NioUser]:
+    """A device of the same user, whose keys the user has compared by hand. nio looks at the other
+    devices of its user when there is an encrypted room.
+    """
+    entering = NioUser.enters(server.url, ours.user_id, directory, registers=False)
+    async with entering as bot:
+        await ours.sees_devices(ours.user_id, 2)
+        step = ours.client.session.step
+        await step(lambda m: m.trust.mark_device(bot.user_id, bot.device_id, LocalTrust.VERIFIED))
+        await bot.until(lambda: ours.device_id in devices_of(bot))
+        bot.nio.verify_device(devices_of(bot)[ours.device_id])
+        yield bot
+
+
+def devices_of(bot: NioUser) -> dict[str, OlmDevice]:
+    """The other devices of nio's user."""
+    return {one.id: one for one in bot.nio.device_store.active_user_devices(bot.user_id)}
+
+
+async def test_ours_forwards_a_room_key_to_nio(server, directory, ours):
+    room_id = await ours.client.creates("diary")
+    said = await ours.says(room_id, "before")
+    async with with_nio_on_one_account(server, directory, ours) as bot:
+        event = await bot.unread(room_id, said)
+        done(await bot.nio.request_room_key(event))
+        asked = bot.nio.olm.outgoing_key_requests
+        forwarding = asyncio.create_task(bot.until(lambda: not asked))
+        await ours.client.knows(forwarding.done)
+        await forwarding
+        assert bot.nio.decrypt_event(event).body == "before"
+
+
+async def test_nio_forwards_a_room_key_to_ours(server, directory, ours):
+    """Which has asked before nio's user trusted it."""
+    room_id = await ours.client.creates("diary")
+    async with with_nio_on_one_account(server, directory, ours) as bot:
+        await ours.client.logs_out()
+        said = await bot.says(room_id, "before")
+        async with our_new_device(server, directory, ours.user_id) as laptop:
+            await laptop.cannot_read(room_id, said)
+            await laptop.client.session.step(
+                lambda m: m.trust.mark_device(bot.user_id, bot.device_id, LocalTrust.VERIFIED)
+            )
+            await bot.until(lambda: laptop.device_id in devices_of(bot))
+            bot.nio.verify_device(devices_of(bot)[laptop.device_id])
+            await laptop.client.session.step(lambda m: m.ask_again_for_keys())
+            hearing = asyncio.create_task(laptop.hears(room_id, "before"))
+            await bot.until(hearing.done)
+            heard = await hearing
+            assert heard.sender == bot.user_id
 
 
 async def test_room_keys_move_in_files_from_and_to_nio(server, directory, ours, tmp_path):

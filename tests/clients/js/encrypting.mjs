@@ -76,13 +76,15 @@ class Person {
     }
 
     async setsUpRecovery() {
-        // Secret storage and a backup. The recovery key, as the user writes it down.
+        // Secret storage and a backup, once. The recovery key, as the user writes it down.
+        if (this.writtenDown) return this.writtenDown;
         const crypto = this.client.getCrypto();
         const key = await crypto.createRecoveryKeyFromPassphrase();
         await crypto.bootstrapSecretStorage({
             createSecretStorageKey: async () => key, setupNewKeyBackup: true,
         });
-        return key.encodedPrivateKey;
+        this.writtenDown = key.encodedPrivateKey;
+        return this.writtenDown;
     }
 
     async backedUp(count) {
