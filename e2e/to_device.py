@@ -51,7 +51,7 @@ class ToDevice:
         if len(encoded) > MAX_MESSAGES:
             raise _too_many()
         added = await self._database.retrying(
-            lambda db: self._send(db, by, f"{event_type}/{txn_id}", encoded)
+            lambda db: self._send(db, by, _transaction(event_type, txn_id), encoded)
         )
         if added is not None:
             self._tail.offer(added.rows, after=added.after, upto=added.upto)
@@ -76,6 +76,12 @@ class ToDevice:
         if len(messages) > MAX_MESSAGES:
             raise _too_many()
         return await to_device.add(db, messages, now_ms) if messages else None
+
+
+def _transaction(event_type: str, txn_id: str) -> str:
+    """What is remembered of a request: of another type, the same ID is another transaction."""
+    plain = event_type.replace("%", "%25").replace("/", "%2F")
+    return f"{plain}/{txn_id}"
 
 
 def _for(device: Device, encoded: Mapping[tuple[str, str], bytes]) -> bytes | None:

@@ -138,6 +138,12 @@ class TestSending:
         await alice.user.put(path_of("T", "m.other"), body)
         assert await bob.syncs() == [1, 2, 3]
 
+    async def test_where_a_type_ends_is_clear(self, alice, bob):
+        for event_type, txn_id in (("m.a", "b/c"), ("m.a/b", "c"), ("m.a%2Fb", "c")):
+            body = {"messages": {bob.user.user_id: {bob.device_id: {"n": len(event_type)}}}}
+            await alice.user.put(path_of(txn_id, event_type), body)
+        assert await bob.syncs() == [3, 5, 7]
+
     async def test_the_same_transaction_at_once_sends_once(self, alice, bob):
         await asyncio.gather(*(alice.sends(bob, txn_id="T", n=1) for _ in range(8)))
         assert await bob.syncs() == [1]
