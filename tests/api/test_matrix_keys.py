@@ -174,6 +174,22 @@ class TestUpload:
         assert await alice.is_refused("POST", UPLOAD, {kind: {name: signed}}, status=400)
         assert await alice.post(UPLOAD) == {"one_time_key_counts": {}}
 
+    async def test_keys_signed_by_a_former_identity_are_refused(self, alice, bob, phone):
+        await alice.post(UPLOAD, phone.upload())
+        other = KeyMaker.of(phone.user_id, phone.device_id)
+        await alice.post(UPLOAD, {"device_keys": other.device_keys()})
+        for number in (1, 20):
+            names = [f"K{each}" for each in range(number)]
+            body = {"one_time_keys": phone.one_time_keys(*names)}
+            refused = await alice.is_refused("POST", UPLOAD, body, status=400)
+            assert refused == "M_INVALID_SIGNATURE"
+        assert await claims(bob, phone) == {}
+
+    async def test_the_counts_are_of_all_algorithms(self, alice, phone):
+        await alice.post(UPLOAD, phone.upload(2))
+        answer = await alice.post(UPLOAD, {"one_time_keys": {"plain:A": "text", "plain:B": "x"}})
+        assert answer == {"one_time_key_counts": {SIGNED: 2, "plain": 2}}
+
     async def test_signed_keys_need_a_device_that_signed_them(self, alice, phone):
         body = {"one_time_keys": phone.one_time_keys("A")}
         refused = await alice.is_refused("POST", UPLOAD, body, status=400)
@@ -284,6 +300,21 @@ class TestClaim:
         answers = await asyncio.gather(*(claims(bob, phone) for _ in range(40)))
         given = [name for answer in answers for name in answer]
         assert sorted(given) == sorted(body["one_time_keys"])
+
+    async def test_who_comes_late_gets_the_fallback_key(self, alice, bob, phone):
+        body = phone.upload(2, fallback="F")
+        await alice.post(UPLOAD, body)
+        answers = await asyncio.gather(*(claims(bob, phone) for _ in range(6)))
+        given = [name for answer in answers for name in answer]
+        (fallback,) = body["fallback_keys"]
+        assert sorted(given) == sorted([*body["one_time_keys"], *[fallback] * 4])
+
+    async def test_many_keys_can_be_claimed_at_once(self, alice, bob, phone):
+        body = phone.upload(1)
+        await alice.post(UPLOAD, body)
+        wanted = {phone.device_id: SIGNED, **{f"OTHER{number}": SIGNED for number in range(200)}}
+        answer = await bob.post(CLAIM, {"one_time_keys": {alice.user_id: wanted}})
+        assert answer["one_time_keys"] == {alice.user_id: {phone.device_id: body["one_time_keys"]}}
 
     @pytest.mark.parametrize(
         "body", [{}, {"one_time_keys": {"@a:b": []}}, {"one_time_keys": {"@a:b": {"D": 1}}}]
