@@ -34,6 +34,8 @@ MAX_QUERIED = 10_000
 """Users of one query."""
 _MANY = 5
 """Keys whose signatures are checked in a thread."""
+_LARGE = 500
+"""Devices of an answer that is put together in a thread: of 5,000 it takes a tenth of a second."""
 
 Json = dict[str, Any]
 Keys = Mapping[str, Any]
@@ -121,12 +123,9 @@ class DeviceKeys:
             keys = await cross_signing_keys.of_users(db, local)
             signatures = await cross_signing_keys.visible_signatures(db, local, by.user_nid)
         devices = [row for row in devices if _is_wanted(row, wanted[row.user_id])]
-        shown = _by_target(signatures)
-        return {
-            "device_keys": _devices(local, devices, shown),
-            **_cross_signing(by, keys, shown),
-            "failures": failures,
-        }
+        found = _Found(by, local, devices, keys, signatures)
+        answer = found.answer() if len(devices) < _LARGE else await asyncio.to_thread(found.answer)
+        return {**answer, "failures": failures}
 
 
 async def put_keys(
@@ -241,6 +240,24 @@ def _by_target(signatures: Sequence[ShownSignature]) -> _Shown:
     for each in signatures:
         found[each.target_id, each.target].append(each)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an answer to a query is made of."""
+
+    by: Requester
+    local: Collection[str]
+    devices: Sequence[DeviceKeysRow]
+    keys: Sequence[CrossSigningKeyRow]
+    signatures: Sequence[ShownSignature]
+
+    def answer(self) -> Json:
+        shown = _by_target(self.signatures)
+        return {
+            "device_keys": _devices(self.local, self.devices, shown),
+            **_cross_signing(self.by, self.keys, shown),
+        }
 
 
 def _is_wanted(row: DeviceKeysRow, device_ids: Sequence[str]) -> bool:

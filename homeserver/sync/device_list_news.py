@@ -64,10 +64,14 @@ class DeviceListNews:
             for user_nid in user_nids if readers else ():
                 found.setdefault(user_nid, set()).update(readers)
         concerned: dict[Roster, None] = {}
-        for user_nid, row in changed.items():
+        for user_nid, row in sorted(changed.items(), key=_position_of):
             own = self._rosters.peek(user_nid)
             for roster in {*found.get(user_nid, ()), *(() if own is None else (own,))}:
                 roster.hear_of_devices(row.user_id, row.position)
                 concerned[roster] = None
         self.position = self._rosters.told_devices = upto
         return [*concerned]
+
+
+def _position_of(changed: tuple[int, DeviceListRow]) -> int:
+    return changed[1].position

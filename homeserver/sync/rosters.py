@@ -92,7 +92,9 @@ class Roster:
         return found
 
     def hear_of_devices(self, user_id: UserID, position: int) -> None:
-        """The devices of somebody whom he shares a room with, or his own, have changed."""
+        """The devices of somebody whom he shares a room with, or his own, have changed. To be told
+        in the order of the positions.
+        """
         self.devices_of[user_id] = position
         self.devices_of.move_to_end(user_id)
         if len(self.devices_of) > _MAX_NEWS:
@@ -102,7 +104,12 @@ class Roster:
         """Whose devices changed after a position; None: that is not known."""
         if position < self.devices_floor:
             return None
-        return [user_id for user_id, at in self.devices_of.items() if at > position]
+        found = []
+        for user_id in reversed(self.devices_of):
+            if self.devices_of[user_id] <= position:
+                break
+            found.append(user_id)
+        return found
 
 
 class Rosters:

@@ -20,17 +20,32 @@ from homeserver.requester import Requester
 from homeserver.storage import device_lists, streams
 from homeserver.storage.database import Database
 from homeserver.storage.device_lists import DEVICE_LISTS
+from homeserver.storage.to_device import TO_DEVICE
 from homeserver.sync.filters import parse_filter
 from homeserver.sync.request import SyncRequest
 from homeserver.sync.token import parse_sync_token
 from homeserver.syncing import Syncing
 from tests.support.engine import another_process
 from tests.support.postgres import fresh_database
-from tests.support.queries import counted
+from tests.support.queries import counted, written_rows
 from tests.support.server import Server, running_server
 from tests.support.syncing import syncing_of
 
 NO_ROOMS = parse_filter({"room": {"rooms": []}})
+DEVICE_TABLES = {
+    "claimed_one_time_keys",
+    "cross_signing_keys",
+    "dehydrated_devices",
+    "device_keys",
+    "device_list_changes",
+    "fallback_keys",
+    "key_backup_keys",
+    "key_backups",
+    "key_signatures",
+    "one_time_keys",
+    "to_device_messages",
+    "to_device_transactions",
+}
 NOBODY: tuple[set[str], set[str]] = (set(), set())
 
 
@@ -307,9 +322,25 @@ class TestCost:
             counts.append(len(statements))
         assert counts[1] <= counts[0]
 
-    async def test_messages_of_rooms_write_nothing(self, server):
+    @pytest.mark.parametrize("is_encrypted", [False, True])
+    async def test_messages_of_rooms_write_no_row_for_devices(self, server, is_encrypted):
+        """Neither do those who come and go: what they mean to others is found when these ask."""
         alice, bob = await server.people("alice", "bob")
-        room = await server.group(alice, bob)
-        async with counted(server.database) as statements:
+        room = await server.channel(alice)
+        if is_encrypted:
+            content = {"algorithm": "m.megolm.v1.aes-sha2"}
+            await server.sends(alice, room, "m.room.encryption", content, state_key="")
+        before = await self.positions(server)
+        async with written_rows(server.database) as written:
+            await moves(server, bob, room, "join")
             await server.says(alice, room, "hello")
-        assert not [each for each in statements if "device" in each]
+            await moves(server, bob, room, "leave")
+        assert written["events"] == 3
+        assert not written.keys() & DEVICE_TABLES
+        assert await self.positions(server) == before
+
+    async def positions(self, server) -> dict[str, int]:
+        async with server.database.connection() as db:
+            return {
+                stream: await streams.current(db, stream) for stream in (DEVICE_LISTS, TO_DEVICE)
+            }

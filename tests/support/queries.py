@@ -1,5 +1,7 @@
-"""Which statements a piece of code sends to the database."""
+"""Which statements a piece of code sends to the database, and which rows it writes."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,10 +23,11 @@ _ABOUT_TYPES = ("typeinfo_tree", "current_setting('jit')")
 
 
 @asynccontextmanager
-async def counted(database: Database) -> AsyncIterator[list[str]]:
+async def counted(database: Database, *, own: bool = False) -> AsyncIterator[list[str]]:
     """The statements that are sent in the block, without those that only frame transactions and
-    those of followers.
+    those of followers. own: only those of the task that runs the block.
     """
+    task = asyncio.current_task() if own else None
     statements: list[str] = []
 
     def log(query: LoggedQuery) -> None:
@@ -34,20 +37,48 @@ async def counted(database: Database) -> AsyncIterator[list[str]]:
         if text and not text.lstrip().upper().startswith(_FRAME + _FOLLOWERS):
             statements.append(text)
 
-    acquire = database._acquire
+    acquire, release = database._acquire, database._release
 
     async def logged() -> Connection:
         connection = await acquire()
-        connection.add_query_logger(log)
+        if task is None or asyncio.current_task() is task:
+            connection.add_query_logger(log)
         return connection
 
-    database._acquire = logged
+    async def released(connection: Connection) -> None:
+        connection.remove_query_logger(log)
+        await release(connection)
+
+    database._acquire, database._release = logged, released
     try:
         yield statements
     finally:
-        del database._acquire
-        log = _ignore
+        del database._acquire, database._release
 
 
-def _ignore(_query: LoggedQuery) -> None:
-    """Connections keep the logger; nobody reads on."""
+_NOTE_ROWS = """
+CREATE TABLE IF NOT EXISTS written_rows (name text);
+CREATE OR REPLACE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO written_rows VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'written_rows'
+    LOOP
+        EXECUTE format('CREATE TRIGGER note_row AFTER INSERT OR UPDATE OR DELETE ON %I
+            FOR EACH ROW EXECUTE FUNCTION note_row()', name);
+    END LOOP;
+END $$;
+"""
+
+
+@asynccontextmanager
+async def written_rows(database: Database) -> AsyncIterator[Counter[str]]:
+    """How many rows of which tables are written in the block, by anybody; filled at its end. For
+    one block a database.
+    """
+    async with database.connection() as db:
+        await db.execute(_NOTE_ROWS)
+    rows: Counter[str] = Counter()
+    yield rows
+    async with database.connection() as db:
+        rows.update(row["name"] for row in await db.fetch("SELECT name FROM written_rows"))

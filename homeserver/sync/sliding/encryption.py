@@ -66,9 +66,13 @@ async def read_news(
             db, by.session_nid, after=after, upto=now.to_device, limit=limit
         )
     changes = NO_CHANGES
-    if E2EE in request.extensions and since is not None:
+    if E2EE in request.extensions and since is not None and _may_have_changed(since, now):
         changes = await load_changes(db, by, events=since.events, device_lists=since.device_lists)
     return EncryptionNews(events, next_batch, changes)
+
+
+def _may_have_changed(since: SyncToken, now: Positions) -> bool:
+    return since.device_lists < now.device_lists or since.events < now.events
 
 
 def extensions(news: EncryptionNews, request: SlidingRequest, stock: Stock) -> dict[str, Any]:
