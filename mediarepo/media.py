@@ -23,7 +23,6 @@ from mediarepo.services import MediaServices
 from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
-from mediarepo.store.s3 import S3Store
 from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import UploadLimits, Uploads
@@ -75,6 +74,9 @@ def build_stores(*, config: Config, database: Database, clock: Clock) -> Stores:
     filesystem = FilesystemStore(folder=folder / "files", executor=executor)
     by_name: dict[str, Store] = {filesystem.name: filesystem}
     if config.media.s3.bucket:
+        # Not loaded without a bucket: the library takes 4 MiB.
+        from mediarepo.store.s3 import S3Store  # noqa: PLC0415
+
         bucket = S3Store(settings=config.media.s3)
         by_name[bucket.name] = bucket
     spool = Spool(folder=folder / "spool", executor=executor)

@@ -12,7 +12,6 @@ import sys
 
 import typer
 
-from e2e.client.chat import command_line as chat
 from homeserver.cli import admin, config_commands, media, serve, tokens, users
 from homeserver.cli.failures import EXIT_CODES_HELP, exit_code, sentence
 
@@ -32,12 +31,20 @@ app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(admin.app, name="admin")
-app.add_typer(chat.app, name="chat")
 app.add_typer(media.app, name="media")
+
+
+def add_chat() -> None:
+    """`foyer chat`, which is not loaded by a server: it would take 6 MiB."""
+    from e2e.client.chat import command_line  # noqa: PLC0415
+
+    app.add_typer(command_line.app, name="chat")
 
 
 def main() -> None:
     """The program. An error that whoever calls it can mend is one sentence on standard error."""
+    if sys.argv[1:2] != ["serve"]:
+        add_chat()
     try:
         app(prog_name="foyer")
     except _FAILURES as error:

@@ -38,7 +38,7 @@ class _Of(Generic[Row]):
 
 
 class Recent(Generic[Row]):
-    """Rows by key. capacity: so many at least are kept, twice as many at most."""
+    """Rows by key. capacity: so many at least are kept, a fourth more at most."""
 
     def __init__(self, *, key: Callable[[Row], int], capacity: int) -> None:
         self._key = key
@@ -63,7 +63,7 @@ class Recent(Generic[Row]):
                 of = self._of[key] = _Of(self._floor)
             of.positions.append(position)
             of.rows.append(row)
-        if len(self._positions) > 2 * self._capacity:
+        if len(self._positions) > self._capacity + self._capacity // 4:
             self._trim()
 
     def covers(self, position: int) -> bool:

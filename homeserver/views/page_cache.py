@@ -18,7 +18,7 @@ from homeserver.streams.tail import Committed, EventTail
 from homeserver.values import value
 from homeserver.views.history import ReadableRoom
 
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 8 * 2**20
 _AROUND_EVENT_BYTES = 150
 """What Python needs for an event beside its JSON."""
 
