@@ -19,6 +19,7 @@ from homeserver.errors import AccountLocked, NotAuthenticated
 from homeserver.events import base64
 from homeserver.requester import Requester
 from homeserver.streams.bus import Bus
+from homeserver.values import value
 from homeserver.views.sessions import Sessions
 
 _MAX_TOKEN_CHARS = 4096
@@ -36,7 +37,7 @@ class Ticket:
     expires_in_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Asserted:
     """Whom an application service says it acts as; None: as its own user, without a device."""
 

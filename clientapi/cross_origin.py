@@ -23,11 +23,12 @@ class CrossOrigin:
     ) -> None:
         self._origins = frozenset(origins)
         self._preflight = preflight
+        self._allowing_any = self._allowing(_ANY)
 
-    def headers(self, origin: str | None) -> dict[str, str]:
+    def headers(self, origin: str | None) -> Mapping[str, str]:
         """What every answer carries. origin: of the page that asks, if the browser says one."""
         if _ANY in self._origins:
-            return {**self._allowing(_ANY)} if origin is not None else {}
+            return self._allowing_any if origin is not None else {}
         if not self._origins:
             return {}
         # A cache must not show one origin the answer to another.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cache
 from http import HTTPStatus
+from itertools import count
 from types import MappingProxyType
 from typing import Protocol
 
@@ -29,12 +30,16 @@ REQUESTER = web.RequestKey("requester", Requester)
 """Set by whoever authenticates the request."""
 ROUTE = web.RequestKey("route", str)
 """The path with names instead of values, set by façades that find routes by themselves."""
+WAITS = web.RequestKey("waits", bool)
+"""Set by façades for what may take long because there is nothing to tell yet: no slowness."""
 
 _REQUEST_ID_HEADER = "X-Request-ID"
 _USABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NO_ROUTE = "none"
 _SLOW_S = 1.0
-"""Requests that take longer, or fail, are worth a line at the level `info`; others at `debug`."""
+"""Requests that take longer without being asked to, or fail, are worth a line at the level `info`;
+others at `debug`.
+"""
 
 _MAX_LOGGED_PATH = 200
 
@@ -56,6 +61,15 @@ class Dialect(Protocol):
 
     def error_answer(self, error: Exception, request_id: str) -> web.Response:
         """error: anything at all; what is neither FoyerError nor HTTPException is a defect."""
+
+
+def request_ids(start: str) -> Callable[[], str]:
+    """Gives another ID whenever it is called. start: what no other process begins its IDs with.
+
+    A number costs a tenth of drawing lots for each request.
+    """
+    numbers = count(1)
+    return lambda: f"{start}-{next(numbers):x}"
 
 
 class Gate:
@@ -165,7 +179,8 @@ class Gate:
         self._count(method, route, response.status).inc()
         if not isinstance(response, web.WebSocketResponse):
             self._time(method, route).observe(seconds)
-        is_noted = response.status >= HTTPStatus.BAD_REQUEST or seconds >= _SLOW_S
+        is_slow = seconds >= _SLOW_S and WAITS not in request
+        is_noted = response.status >= HTTPStatus.BAD_REQUEST or is_slow
         level = logging.INFO if is_noted else logging.DEBUG
         if not log.is_enabled_for(level):
             return

@@ -14,7 +14,7 @@ from clientapi.matrix.endpoint import Callers
 from clientapi.matrix.interactive_auth import InteractiveAuth
 from clientapi.matrix.routes import add_routes as add_matrix_routes
 from clientapi.matrix.services import MatrixServices
-from clientapi.middleware import Gate
+from clientapi.middleware import Gate, request_ids
 from clientapi.native.api_docs import add_docs
 from clientapi.native.dialect import NativeDialect
 from clientapi.native.live import Live, Needs, build_native
@@ -53,7 +53,7 @@ from mediarepo.relay import Relay
 from mediarepo.remote import NoRemoteMedia
 from mediarepo.routes import add_routes as add_media_routes
 
-_REQUEST_ID_BYTES = 8
+_REQUEST_ID_BYTES = 5
 _BOOT_BYTES = 5
 _READY_TIMEOUT_S = 2.0
 
@@ -133,7 +133,7 @@ def build_facades(
         rate_limits=rate_limits,
         metrics=metrics,
         clock=clock,
-        new_request_id=lambda: token_hex(_REQUEST_ID_BYTES),
+        new_request_id=request_ids(token_hex(_REQUEST_ID_BYTES)),
         probes=PROBES,
     )
     main = gate.application(max_body_bytes=config.server.max_body_bytes)

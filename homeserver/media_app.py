@@ -21,7 +21,7 @@ from clientapi.authentication import Authenticator
 from clientapi.client_addresses import ClientAddresses
 from clientapi.http_runner import Runner
 from clientapi.matrix.dialect import PREFIXES, MatrixDialect
-from clientapi.middleware import Gate
+from clientapi.middleware import Gate, request_ids
 from clientapi.native.dialect import NativeDialect
 from clientapi.probes import PROBES, add_metrics, add_probes
 from clientapi.rate_limits import RateLimits
@@ -47,7 +47,7 @@ from mediarepo.pointing import LINKED
 from mediarepo.remote import NoRemoteMedia
 from mediarepo.routes import add_routes
 
-_REQUEST_ID_BYTES = 8
+_REQUEST_ID_BYTES = 5
 _READY_TIMEOUT_S = 2.0
 
 log = structlog.get_logger(__name__)
@@ -186,7 +186,7 @@ def _application(
         rate_limits=rate_limits,
         metrics=metrics,
         clock=clock,
-        new_request_id=lambda: token_hex(_REQUEST_ID_BYTES),
+        new_request_id=request_ids(token_hex(_REQUEST_ID_BYTES)),
         probes=PROBES,
     )
     application = gate.application(max_body_bytes=config.server.max_body_bytes)

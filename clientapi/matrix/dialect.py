@@ -1,5 +1,6 @@
 """How the Matrix façade answers what goes wrong before an endpoint is found."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import orjson
@@ -24,7 +25,7 @@ class _AnyOrigin(CrossOrigin):
     def __init__(self) -> None:
         super().__init__(origins=("*",), preflight=_PREFLIGHT)
 
-    def headers(self, origin: str | None) -> dict[str, str]:
+    def headers(self, origin: str | None) -> Mapping[str, str]:
         return super().headers(origin or "*")
 
 

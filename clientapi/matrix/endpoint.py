@@ -18,7 +18,7 @@ from clientapi.matrix.errors import (
     not_json,
     query_error,
 )
-from clientapi.middleware import ADDRESS, REQUESTER
+from clientapi.middleware import ADDRESS, REQUESTER, WAITS
 from clientapi.rate_limits import RateLimits
 from homeserver.actions.tokens import Client
 from homeserver.errors import InvalidIdentifier, InvalidInput, MissingToken
@@ -33,6 +33,7 @@ from homeserver.identifiers import (
     parse_user_id,
 )
 from homeserver.requester import Requester
+from homeserver.values import value
 
 Json = dict[str, Any]
 """The body of an answer, as orjson writes it."""
@@ -78,7 +79,7 @@ B = TypeVar("B", bound=Body)
 Q = TypeVar("Q", bound=Query)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """An answer that is not a plain 200 with an object. body: JSON that is ready, or an object."""
 
@@ -88,7 +89,7 @@ class Reply:
     content_type: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call(Generic[Q, B]):
     """A request that was understood. `parameters`: of the path, decoded. `token`: the access token
     that came with it, if one did, for endpoints that find out by themselves who asks.
@@ -140,6 +141,7 @@ class Route:
     guests: whether guests may call it. even_locked: whether those may whose accounts are locked.
     limited: whether the caller's requests are counted; an
     endpoint that waits by itself, like sync, counts for itself.
+    waits: whether an answer may take long because there is nothing to tell yet.
     streams: whether `run` gets the request too, at the end, to read and answer it bit by bit.
     """
 
@@ -152,6 +154,7 @@ class Route:
     guests: bool = False
     even_locked: bool = False
     limited: bool = True
+    waits: bool = False
     streams: bool = False
     unstable: tuple[str, ...] = ()
 
@@ -228,6 +231,8 @@ async def answer(
     route: Route, parameters: Mapping[str, str], request: web.Request, callers: Callers
 ) -> web.StreamResponse:
     """Carries out a request. Raises FoyerError, MatrixError."""
+    if route.waits:
+        request[WAITS] = True
     stream = (request,) if route.streams else ()
     if route.auth is Auth.NONE:
         return respond(await route.run(await _understand(route, parameters, request), *stream))

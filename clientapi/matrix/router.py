@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
+from homeserver.values import value
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found(Generic[T]):
     """What serves a path. parameters: decoded, by name. path: with names instead of values."""
 

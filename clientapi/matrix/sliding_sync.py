@@ -239,7 +239,12 @@ class SlidingSyncEndpoints:
 def routes(services: MatrixServices) -> Iterator[Route]:
     endpoints = SlidingSyncEndpoints(sliding_sync=services.sliding_sync)
     yield Route(
-        method="POST", path="v4/sync", run=endpoints.sliding_sync, body=SyncBody, guests=True
+        method="POST",
+        path="v4/sync",
+        run=endpoints.sliding_sync,
+        body=SyncBody,
+        guests=True,
+        waits=True,
     )
     yield Route(
         method="POST",
@@ -248,6 +253,7 @@ def routes(services: MatrixServices) -> Iterator[Route]:
         query=EarlierSyncQuery,
         body=EarlierSyncBody,
         guests=True,
+        waits=True,
     )
 
 

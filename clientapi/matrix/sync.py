@@ -51,4 +51,11 @@ class Sync:
 
 def routes(services: MatrixServices) -> Iterator[Route]:
     endpoints = Sync(sync=services.sync, filters=services.filters)
-    yield Route(method="GET", path="v3/sync", run=endpoints.sync, query=SyncQuery, guests=True)
+    yield Route(
+        method="GET",
+        path="v3/sync",
+        run=endpoints.sync,
+        query=SyncQuery,
+        guests=True,
+        waits=True,
+    )

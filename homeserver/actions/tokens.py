@@ -25,6 +25,7 @@ from homeserver.storage import sessions
 from homeserver.storage.accounts import AccountRecord
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.sessions import NewSession, Opened, SessionOwner
+from homeserver.values import value
 
 MAX_SESSIONS_PER_USER = 200
 
@@ -40,7 +41,7 @@ Announce = Callable[[str, str], None]
 RandomBytes = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Client:
     """What logs in. `name`: shown in the list of sessions; "" to show the user agent."""
 

@@ -1,12 +1,11 @@
 """What a client asks for with a sync."""
 
-from dataclasses import dataclass
-
 from homeserver.sync.filters import EVERYTHING, SyncFilter
 from homeserver.sync.token import SyncToken
+from homeserver.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class SyncRequest:
     """since: where the client stands; None: it begins. timeout_ms: how long it waits for news.
 
