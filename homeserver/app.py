@@ -106,7 +106,9 @@ async def _serve(config: Config) -> None:
         stack.push_async_callback(background.stop)
         if postgres is not None:
             background.start(postgres.watch)
-        core, accounts, facades = await _build(config, dsn, database, background)
+        bus = PostgresBus(dsn=dsn)
+        core, accounts, facades = await _build(config, bus, database, background)
+        stack.push_async_callback(bus.drain)
         stack.push_async_callback(_drain, core, accounts)
         await stack.enter_async_context(_listening(config, facades, sockets))
         _calm_garbage_collection()
@@ -116,9 +118,9 @@ async def _serve(config: Config) -> None:
 
 
 async def _build(
-    config: Config, dsn: str, database: Database, background: Background
+    config: Config, bus: PostgresBus, database: Database, background: Background
 ) -> tuple[Core, Accounts, Facades]:
-    clock, metrics, bus = SystemClock(), Metrics(), PostgresBus(dsn=dsn)
+    clock, metrics = SystemClock(), Metrics()
     metrics.database_pool_in_use.set_function(lambda: database.connections_in_use)
     name, keys = await _identity(config, database, clock)
     services = load_application_services(config.appservices.registration_files, name)
@@ -159,6 +161,7 @@ async def _build(
     bus.on_reconnect(core.streams.account_data.poll)
     bus.on_reconnect(core.encryption.poll)
     bus.on_reconnect(core.streams.erased_users.poll)
+    bus.on_reconnect(core.streams.peers.greet)
     bus.on_reconnect(core.streams.people.invalidate_all)
     bus.on_reconnect(facades.authenticator.forget_all)
     bus.on_reconnect(facades.live.connections.recheck_all)

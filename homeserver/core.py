@@ -51,10 +51,12 @@ from homeserver.streams.account_data import (
 from homeserver.streams.account_settings import IgnoredUsers, InvitePermissions
 from homeserver.streams.bus import Bus
 from homeserver.streams.erased import ErasedUsers
+from homeserver.streams.peers import Peers
 from homeserver.streams.people import People
 from homeserver.streams.presence import PresenceStream
 from homeserver.streams.receipts import ReceiptTail, ReceiptWriter, receipt_tail
 from homeserver.streams.room_records import RoomRecords
+from homeserver.streams.sharing import PresenceSharing, TypingSharing
 from homeserver.streams.tail import EventTail, event_tail
 from homeserver.streams.typing import TypingStream
 
@@ -73,6 +75,7 @@ class Streams:
     ignored_users: IgnoredUsers
     invite_permissions: InvitePermissions
     erased_users: ErasedUsers
+    peers: Peers
     typing: TypingStream
     presence: PresenceStream
 
@@ -142,6 +145,7 @@ class Core:
         """Everything that was asked for is committed."""
         await self.engine.committer.drained()
         await self.streams.presence.save()
+        self.streams.peers.leave()
 
     def background(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """What must run, each until cancelled."""
@@ -162,6 +166,8 @@ class Core:
             streams.account_data.run,
             streams.account_data_writer.run,
             streams.erased_users.run,
+            streams.peers.listen,
+            streams.peers.run,
             streams.typing.run,
             streams.presence.run,
         )
@@ -262,6 +268,18 @@ def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock
     account_data.listen(bus)
     erased_users = ErasedUsers(database=database)
     erased_users.listen(bus)
+    typing = TypingStream(clock=clock, timeout_s=config.rooms.typing_timeout_seconds, tail=events)
+    presence = PresenceStream(
+        database=database,
+        clock=clock,
+        tail=events,
+        enabled=config.presence.enabled,
+        offline_after_s=config.presence.offline_after_seconds,
+        idle_after_s=config.presence.idle_after_seconds,
+    )
+    peers = Peers(bus=bus, clock=clock)
+    TypingSharing(stream=typing, rooms=rooms, people=people, peers=peers)
+    PresenceSharing(stream=presence, people=people, peers=peers)
     return Streams(
         people=people,
         rooms=rooms,
@@ -273,17 +291,9 @@ def _build_streams(*, config: Config, database: Database, bus: Bus, clock: Clock
         ignored_users=IgnoredUsers(database=database, tail=account_data),
         invite_permissions=InvitePermissions(database=database, tail=account_data),
         erased_users=erased_users,
-        typing=TypingStream(
-            clock=clock, timeout_s=config.rooms.typing_timeout_seconds, tail=events
-        ),
-        presence=PresenceStream(
-            database=database,
-            clock=clock,
-            tail=events,
-            enabled=config.presence.enabled,
-            offline_after_s=config.presence.offline_after_seconds,
-            idle_after_s=config.presence.idle_after_seconds,
-        ),
+        typing=typing,
+        presence=presence,
+        peers=peers,
     )
 
 

@@ -22,8 +22,12 @@ POSITION_TOPICS = frozenset({"events", "receipts", "account_data", "to_device", 
 """Topics of which only the newest payload counts."""
 
 _MAX_WAITING = 10_000
+MAX_PAYLOAD_BYTES = 7_000
+"""Of a payload as text in JSON, so that the announcement fits into what NOTIFY takes."""
+
 _MAX_NOTIFY_BYTES = 7_900
 _PAUSE_S = 0.02
+_DRAIN_S = 1.0
 
 _LOST = (
     OSError,
@@ -42,6 +46,9 @@ class Bus(Protocol):
 
     def announce(self, topic: str, payload: str) -> None: ...
 
+    def share(self, topic: str, payload: str) -> None:
+        """Tells other processes only."""
+
     def subscribe(self, topic: str, listener: Listener) -> None: ...
 
 
@@ -59,6 +66,7 @@ class PostgresBus:
         self._waiting: list[tuple[str, str]] = []
         self._positions: dict[str, str] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
         self._reconnected: list[Callable[[], None]] = []
 
     def subscribe(self, topic: str, listener: Listener) -> None:
@@ -73,9 +81,21 @@ class PostgresBus:
         self._deliver(topic, payload)
         if topic in POSITION_TOPICS:
             self._positions[topic] = payload
-        elif len(self._waiting) < _MAX_WAITING:
+            self._wake_up()
+        else:
+            self.share(topic, payload)
+
+    def share(self, topic: str, payload: str) -> None:
+        """Tells listeners of other processes soon."""
+        if len(self._waiting) < _MAX_WAITING:
             self._waiting.append((topic, payload))
-        self._wake.set()
+        self._wake_up()
+
+    async def drain(self) -> None:
+        """Until everything has gone out, or that takes too long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._idle.wait()
 
     async def run(self) -> None:
         """Listens and notifies until cancelled; connects again when the connection is lost."""
@@ -117,8 +137,14 @@ class PostgresBus:
             await connection.execute(
                 "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload",
                 CHANNEL,
-                [payload for payload in payloads if len(payload) < _MAX_NOTIFY_BYTES],
+                [each for each in payloads if len(each.encode()) < _MAX_NOTIFY_BYTES],
             )
+        if not self._waiting and not self._positions:
+            self._idle.set()
+
+    def _wake_up(self) -> None:
+        self._idle.clear()
+        self._wake.set()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, message: object) -> None:
         try:

@@ -1,13 +1,14 @@
 """Who is here: the statuses of all devices of a user, seen as one.
 
 A native connection is here until it closes, and says itself how its user is. A Matrix device is
-here for a while after each sync, and its user is idle after a while without doing anything.
+here for a while after each sync, and its user is idle after a while without doing anything. What
+other processes say of a user (`sharing`) counts like one more device.
 Source: seed section 1 (online, away, busy, offline); C-S API v1.19 "Presence".
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -36,6 +37,21 @@ Listener = Callable[[Person, str, int], None]
 """Who, status, last seen in milliseconds."""
 ChangesListener = Callable[[set[int]], None]
 """Users (user_nid) whose state changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnState:
+    """How somebody is by the devices of this process alone. message: as a tuple of one, if it was
+    changed here; None: it was not.
+    """
+
+    user_nid: int
+    status: str
+    last_active_ms: int | None
+    message: tuple[str | None] | None = None
+
+
+OwnListener = Callable[[Sequence[OwnState]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +87,16 @@ class _Here:
     """A user with devices, or one who has just left. Times in seconds of the monotonic clock.
 
     leaves_at: the last connection closed, and whoever comes back until then was never away.
-    due_at: when it is to be looked at again.
+    due_at: when it is to be looked at again. own: the status by the devices here; elsewhere: what
+    other processes say, by their names. told: the best of them.
     """
 
     person: Person
     active_at: float
     last_active_ms: int
     devices: dict[int, _Device] = field(default_factory=dict)
+    own: str = "offline"
+    elsewhere: dict[str, str] = field(default_factory=dict)
     told: str = "offline"
     leaves_at: float | None = None
     due_at: float | None = None
@@ -112,6 +131,9 @@ class PresenceStream:
         self._unsaved: dict[int, tuple[str, int]] = {}
         self._unsaved_messages: dict[int, str | None] = {}
         self._listeners: list[Listener] = []
+        self._own_listeners: list[OwnListener] = []
+        self._own_changes: set[int] = set()
+        self._own_messages: set[int] = set()
         self._changed: set[int] = set()
         self._changes_listeners: list[ChangesListener] = []
         self._serials = Serials(kept=KEPT_CHANGES)
@@ -130,6 +152,10 @@ class PresenceStream:
     def subscribe_changes(self, listener: ChangesListener) -> None:
         """Told of changes together, at most once a second; the position has grown."""
         self._changes_listeners.append(listener)
+
+    def subscribe_own(self, listener: OwnListener) -> None:
+        """Told soon of what changes by the devices of this process."""
+        self._own_listeners.append(listener)
 
     @property
     def position(self) -> int:
@@ -154,6 +180,48 @@ class PresenceStream:
     def here(self) -> list[int]:
         """Everybody who is not offline, by number."""
         return [user_nid for user_nid, here in self._here.items() if here.told != "offline"]
+
+    def gone(self) -> list[int]:
+        """Those who were here and left, the last of them; by number."""
+        return [*self._gone]
+
+    def own(self) -> list[OwnState]:
+        """Everybody who has devices here."""
+        return [
+            self._own_state(user_nid)
+            for user_nid, here in self._here.items()
+            if here.own != "offline"
+        ]
+
+    def hear(self, person: Person, peer: str, state: OwnState) -> None:
+        """What another process says of a user."""
+        if not self._enabled:
+            return
+        if state.message is not None:
+            self._put_message(person.user_nid, state.message[0])
+        here = self._here.get(person.user_nid)
+        if here is None:
+            if state.status == "offline":
+                return
+            here = _Here(person, self._clock.monotonic(), state.last_active_ms or 0)
+            self._here[person.user_nid] = here
+        here.last_active_ms = max(here.last_active_ms, state.last_active_ms or 0)
+        if state.status == "offline":
+            here.elsewhere.pop(peer, None)
+        else:
+            here.elsewhere[peer] = state.status
+        self._settle(here)
+
+    def of_peer(self, peer: str) -> set[int]:
+        """Of whom another process has said that they are there."""
+        return {user_nid for user_nid, here in self._here.items() if peer in here.elsewhere}
+
+    def lose(self, peer: str, user_nids: Iterable[int]) -> None:
+        """They are at that process no more."""
+        for user_nid in user_nids:
+            here = self._here.get(user_nid)
+            if here is not None and here.elsewhere.pop(peer, None) is not None:
+                self._settle(here)
 
     def set(self, person: Person, connection: int, status: str) -> None:
         """A connection opens or says how its user is."""
@@ -205,16 +273,22 @@ class PresenceStream:
 
     def set_message(self, user_nid: int, message: str | None) -> None:
         """What a user says of how he is; None: nothing."""
-        if not self._enabled or self._messages.get(user_nid) == message:
-            return
+        if self._enabled and self._put_message(user_nid, message):
+            self._unsaved_messages[user_nid] = message
+            self._own_messages.add(user_nid)
+
+    def _put_message(self, user_nid: int, message: str | None) -> bool:
+        """Whether that is something new."""
+        if self._messages.get(user_nid) == message:
+            return False
         if message is None:
             del self._messages[user_nid]
         else:
             self._messages[user_nid] = message
             if len(self._messages) > MAX_MESSAGES:
                 self._messages.popitem(last=False)
-        self._unsaved_messages[user_nid] = message
         self._changed.add(user_nid)
+        return True
 
     async def last_seen(self, user_nid: int) -> int | None:
         """Milliseconds since the epoch; now for somebody who is here. Raises Unavailable."""
@@ -232,6 +306,7 @@ class PresenceStream:
             await asyncio.sleep(TICK_S)
             now = self._clock.monotonic()
             self.pass_time()
+            self.tell_own_changes()
             if now >= tell_at:
                 tell_at = now + TOLD_EVERY_S
                 self.tell_changes()
@@ -248,6 +323,18 @@ class PresenceStream:
             if here is not None and here.due_at == due_at:
                 here.due_at = None
                 self._settle(here)
+
+    def tell_own_changes(self) -> None:
+        """What changed here is told to those who tell other processes."""
+        changed, self._own_changes = self._own_changes, set()
+        messages, self._own_messages = self._own_messages, set()
+        if changed or messages:
+            states = [
+                self._own_state(user_nid, with_message=user_nid in messages)
+                for user_nid in changed | messages
+            ]
+            for listener in self._own_listeners:
+                listener(states)
 
     def tell_changes(self) -> None:
         """What changed since the last time has a number now."""
@@ -308,12 +395,28 @@ class PresenceStream:
         ]
         for number in gone:
             del here.devices[number]
+        has_left = not here.devices and (here.leaves_at is None or here.leaves_at <= now)
         if here.devices:
-            self._tell(here, self._status(here, now))
-        elif here.leaves_at is None or here.leaves_at <= now:
+            self._owns(here, self._status(here, now))
+        elif has_left:
+            self._owns(here, "offline")
+        if has_left and not here.elsewhere:
             self._leave(here)
             return
+        self._tell(here, max((here.own, *here.elsewhere.values()), key=_RANK.__getitem__))
         self._look_again(here, now)
+
+    def _owns(self, here: _Here, status: str) -> None:
+        if status != here.own:
+            here.own = status
+            self._own_changes.add(here.person.user_nid)
+
+    def _own_state(self, user_nid: int, *, with_message: bool = False) -> OwnState:
+        message = (self._messages.get(user_nid),) if with_message else None
+        here = self._here.get(user_nid)
+        if here is None:
+            return OwnState(user_nid, "offline", self._gone.get(user_nid), message)
+        return OwnState(user_nid, here.own, here.last_active_ms, message)
 
     def _status(self, here: _Here, now: float) -> str:
         idle = now >= here.active_at + self._idle_after_s
@@ -333,7 +436,7 @@ class PresenceStream:
         times = [each.ends_at for each in here.devices.values() if each.ends_at is not None]
         if times and (idle_at := here.active_at + self._idle_after_s) > now:
             times.append(idle_at)
-        if here.leaves_at is not None:
+        if here.leaves_at is not None and here.leaves_at > now:
             times.append(here.leaves_at)
         if times and (here.due_at is None or min(times) < here.due_at):
             here.due_at = min(times)
@@ -344,7 +447,7 @@ class PresenceStream:
             return
         here.told = status
         self._changed.add(here.person.user_nid)
-        last_seen = self._note(here)
+        last_seen = self._note(here) if here.devices or not here.elsewhere else self._clock.now_ms()
         for listener in self._listeners:
             listener(here.person, status, last_seen)
 

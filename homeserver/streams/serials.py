@@ -21,6 +21,10 @@ class Serials:
                 self._floor = self._changes[0][0]
             self._changes.append((self.position, thing))
 
+    def known(self) -> set[int]:
+        """What is known to have changed at any time."""
+        return {thing for _, thing in self._changes}
+
     def since(self, position: int) -> set[int] | None:
         """What changed after a number; None: that is not known (any more)."""
         if position < self._floor or position > self.position:

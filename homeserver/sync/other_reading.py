@@ -76,11 +76,12 @@ class OtherReading(Reading):
         if since is not None and since.boot == self.sources.boot:
             changed = typing.changed_since(since.typing)
         rooms = joined.keys() if changed is None else changed & joined.keys()
+        recently = typing.recently_changed() if changed is None else frozenset()
         for room_nid in {*rooms, *fresh}:
             people = [person.user_id for person in typing.writing_in(room_nid)]
-            # Where nobody writes, only who may believe otherwise is told so; after a restart only
-            # of rooms of which there is something to tell anyway.
-            is_known = changed is not None or room_nid in self.inputs.rooms
+            # Where nobody writes, only who may believe otherwise is told so: whoever asked another
+            # process before, of rooms where somebody did, or of which there is something to tell.
+            is_known = changed is not None or room_nid in self.inputs.rooms or room_nid in recently
             if people or (since is not None and is_known and room_nid not in fresh):
                 self.inputs.typing[room_nid] = people
 
@@ -109,4 +110,7 @@ class OtherReading(Reading):
             return set(presence.here())
         known = since.boot == self.sources.boot
         changed = presence.changed_since(since.presence) if known else None
-        return set(presence.here()) if changed is None else set(changed)
+        if changed is None:
+            # Another process was asked before, and said that somebody is here who has left since.
+            return {*presence.here(), *presence.gone()}
+        return set(changed)

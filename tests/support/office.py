@@ -47,6 +47,9 @@ class LocalBus:
         for listener in self.listeners[topic]:
             listener(payload)
 
+    def share(self, topic: str, payload: str) -> None:
+        """There is no other process."""
+
     def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
         self.listeners[topic].append(listener)
 
