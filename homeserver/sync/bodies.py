@@ -235,8 +235,9 @@ def _former(stored: StoredEvent | None) -> bytes:
     if stored is None:
         return b""
     event = stored.event
-    return b',"prev_content":%b,"replaces_state":%b' % (
+    return b',"prev_content":%b,"prev_sender":%b,"replaces_state":%b' % (
         orjson.dumps(event.content),
+        orjson.dumps(event.sender),
         orjson.dumps(event.event_id),
     )
 

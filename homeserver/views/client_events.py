@@ -216,13 +216,18 @@ class _Writer:
         return self._memberships[key]
 
     def _former(self, stored: StoredEvent) -> JsonObject:
-        """`replaces_state` "regardless of history visibility", `prev_content` with regard to it."""
+        """`replaces_state` "regardless of history visibility", `prev_content` with regard to it.
+
+        `prev_sender` is no part of the specification. By it clients built on matrix-js-sdk know who
+        invited somebody who is in: whose direct chat it is.
+        """
         former = self.beside.former.get(stored.facts.event_nid)
         if former is None:
             return {}
         told: JsonObject = {"replaces_state": former.event.event_id}
         if self.rooms[stored.facts.room_nid].shows(former):
             told["prev_content"] = self._shown(former).event.content
+            told["prev_sender"] = former.event.sender
         return told
 
     def _bundle(self, stored: StoredEvent) -> JsonObject:

@@ -60,6 +60,7 @@ class TestGetOneRoomEvent:
         unsigned = (await alice.get(event_path(room, second)))["unsigned"]
         assert unsigned["replaces_state"] == first
         assert unsigned["prev_content"] == {"topic": "one"}
+        assert unsigned["prev_sender"] == alice.user_id
         assert "replaces_state" not in (await alice.get(event_path(room, first)))["unsigned"]
 
     async def test_state_before_the_reader_could_see_it_is_named_only(self, alice, bob) -> None:
@@ -69,7 +70,7 @@ class TestGetOneRoomEvent:
         second = await alice.sets(room, "m.room.topic", {"topic": "open"})
         unsigned = (await bob.get(event_path(room, second)))["unsigned"]
         assert unsigned["replaces_state"] == first
-        assert "prev_content" not in unsigned
+        assert not {"prev_content", "prev_sender"} & unsigned.keys()
 
     @pytest.mark.parametrize("version", ["10", "11"])
     async def test_a_redacted_event_comes_with_its_redaction(self, alice, version) -> None:

@@ -205,6 +205,7 @@ class TestFirstSync:
         await alice.sets(room, "m.room.name", {"name": "Coffee"})
         (event,) = (await Client(alice).room(room))["timeline"]["events"][-1:]
         assert event["unsigned"]["prev_content"] == {"name": "Tea"}
+        assert event["unsigned"]["prev_sender"] == alice.user_id
 
     async def test_it_never_waits(self, server):
         alice = await server.registers("alice")

@@ -171,6 +171,10 @@ class JsClient(Client):
     async def state(self, room: str, event_type: str, state_key: str) -> Any:
         return await self.asks("state", room, event_type, state_key)
 
+    async def inviter_of(self, room: str) -> str | None:
+        """Who invited to a chat with him alone."""
+        return await self.asks("inviterOf", room)
+
     async def topic(self, room: str) -> str | None:
         return await self.asks("topic", room)
 

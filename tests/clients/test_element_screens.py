@@ -132,6 +132,8 @@ class TestWaysIn:
         assert await alice.asks("accountData", "m.direct") == direct
         await bob.shows([alice.name], "invitations")
         await bob.asks("joins", room_id)
+        await bob.has(alice.name)
+        await bob.shows(alice.user_id, "inviter_of", alice.name)
         await alice.has(bob.name)
 
 

@@ -98,6 +98,11 @@ export class Person {
         await this.client.joinRoom(roomId);
     }
 
+    // Who invited to a chat with him alone.
+    inviterOf(room) {
+        return this.#room(room).getDMInviter() ?? null;
+    }
+
     async leaves(room) {
         await this.client.leave(this.#room(room).roomId);
     }
