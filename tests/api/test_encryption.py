@@ -177,6 +177,7 @@ class TestAroundMessages:
         room = await alice.native.post("/api/rooms", {"type": "group", "encrypted": True})
         path = f"/api/rooms/{room['id']}/messages"
         assert await alice.native.is_refused("POST", path, body) == "INVALID_INPUT"
+        assert await alice.native.is_refused("POST", path) == "INVALID_INPUT"
 
     async def test_what_is_no_ciphertext_is_shown_as_nothing(self, alice: MatrixUser):
         room = await alice.native.post("/api/rooms", {"type": "group", "encrypted": True})
@@ -340,3 +341,56 @@ class TestAccountData:
     async def test_what_the_server_controls_is_refused(self, alice: MatrixUser):
         path = "/api/account-data/m.push_rules"
         assert await alice.native.is_refused("PUT", path, {}) == "INVALID_INPUT"
+
+
+class TestBadInput:
+    """What cannot be used is refused, and never a defect."""
+
+    BODIES: tuple[tuple[str, Any], ...] = (
+        (KEYS, {"device_keys": {"user_id": 1.5}}),
+        (KEYS, {"one_time_keys": {"a\0:b": "x"}}),
+        (KEYS, {"one_time_keys": {"signed_curve25519:A": {"key": 2**60}}}),
+        (KEYS, {"fallback_keys": {"no id": "x"}}),
+        (KEYS, {"device_keys": []}),
+        (KEYS, {"devicekeys": {}}),
+        (f"{KEYS}/query", {"device_keys": {"@a\0:example.org": []}}),
+        (f"{KEYS}/query", {"device_keys": {"@a:example.org": ["x" * 256]}}),
+        (f"{KEYS}/query", {}),
+        (f"{KEYS}/claim", {"one_time_keys": {"@a:example.org": {"D\0": "x"}}}),
+        (f"{KEYS}/claim", {"one_time_keys": {"@a:example.org": "x"}}),
+        ("/api/encryption/to-device", {"type": "t", "messages": {}}),
+        ("/api/encryption/to-device", {"type": "", "ref": "r", "messages": {}}),
+        (
+            "/api/encryption/to-device",
+            {"type": "t", "ref": "r", "messages": {"@a:example.org": {"*": "x"}}},
+        ),
+        ("/api/encryption/identity", {"master_key": {"keys": 1}}),
+        ("/api/encryption/identity", {"self_signing_key": {}}),
+        ("/api/encryption/signatures", {"@a:example.org": 1}),
+        ("/api/encryption/backups", {"algorithm": "none", "auth_data": {}}),
+    )
+
+    async def test_bodies_that_cannot_be_used(self, alice: MatrixUser):
+        for path, body in self.BODIES:
+            refused = await alice.native.is_refused("POST", path, body)
+            assert refused == "INVALID_INPUT", (path, body)
+
+    async def test_too_much_is_too_large(self, alice: MatrixUser):
+        large = {"x": "y" * 65_536}
+        body = {"type": "t", "ref": "r", "messages": {alice.user_id: {"*": large}}}
+        refused = await alice.native.is_refused("POST", "/api/encryption/to-device", body)
+        assert refused == "TOO_LARGE"
+        many = {f"@u{number}:example.org": [] for number in range(10_001)}
+        refused = await alice.native.is_refused("POST", f"{KEYS}/query", {"device_keys": many})
+        assert refused == "TOO_LARGE"
+
+    async def test_what_nobody_has_is_no_defect(self, alice: MatrixUser):
+        wanted = {"device_keys": {"nonsense": [], "@\ud7ff:example.org": [], "@a:other.org": []}}
+        await alice.native.post(f"{KEYS}/query", wanted)
+        signed = {"@nobody:example.org": {"D\0": {}}, "x\0": {"D": {}}}
+        answer = await alice.native.post("/api/encryption/signatures", signed)
+        assert answer["failures"].keys() == signed.keys()
+        refused = await alice.native.is_refused("GET", "/api/encryption/backups/0")
+        assert refused == "NOT_FOUND"
+        refused = await alice.native.is_refused("GET", "/api/encryption/news", since="e1_r1")
+        assert refused == "INVALID_INPUT"

@@ -24,6 +24,12 @@ FRAME_TYPES = (
     "typing.start",
     "typing.stop",
     "presence.update",
+    "keys.upload",
+    "keys.query",
+    "keys.claim",
+    "to_device.send",
+    "encryption.listen",
+    "encryption.ack",
     "ping",
     "no.such.frame",
 )
@@ -48,6 +54,18 @@ FIELDS = (
     "uses",
     "attachments",
     "public",
+    "encrypted",
+    "device_keys",
+    "one_time_keys",
+    "fallback_keys",
+    "event_type",
+    "messages",
+    "since",
+    "token",
+    "algorithm",
+    "auth_data",
+    "rooms",
+    "master_key",
 )
 # What would end the session that the others use.
 NOT_CALLED = frozenset({"logout", "logoutAll", "changePassword", "endSession"})

@@ -162,9 +162,9 @@ async def _body(model: type[B], request: web.Request) -> B:
     if model is NoBody:
         return model()
     raw = await request.read()
-    if not raw and not any(field.is_required() for field in model.model_fields.values()):
-        return model()
     try:
+        if not raw and not any(field.is_required() for field in model.model_fields.values()):
+            return model()
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise input_error(error) from None
