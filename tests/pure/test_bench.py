@@ -6,14 +6,17 @@ from itertools import islice
 import orjson
 import pytest
 
-from bench import options, report
+from bench import encryption_load, options, report
 from bench.deliveries import Flaws, flaw_figures, flaws_of
+from bench.encryption_load import Measured
 from bench.figures import Figure, at_least, at_most, latency_figures, percentile
 from bench.metering import Usage, usage_figures
 from bench.rest import RESTClient, head
 from bench.texts import texts
 from bench.websocket import WebSocketClient, WebSocketRefused
 from bench.workloads import WORKLOADS
+from homeserver.events import base64
+from homeserver.events.signing import VerifyKey, signature_valid
 
 
 class TestPercentile:
@@ -236,6 +239,30 @@ class TestWebSocketClient:
             await client.opened()
 
 
+class TestEncryptionLoad:
+    """Keys of devices, on any homeserver."""
+
+    def test_its_keys_are_signed_by_their_devices(self):
+        device = encryption_load.make_device("@alice:x", "PHONE", "token", uploads=2)
+        identity = orjson.loads(device.identity)["device_keys"]
+        key = VerifyKey(base64.decode(identity["keys"]["ed25519:PHONE"]))
+        uploads = [orjson.loads(body)["one_time_keys"] for body in device.uploads]
+        assert [len(keys) for keys in uploads] == [100, 100]
+        assert len(uploads[0].keys() | uploads[1].keys()) == 200
+        for obj in (identity, *uploads[0].values(), *uploads[1].values()):
+            assert signature_valid(obj, "@alice:x", "ed25519:PHONE", key)
+
+    def test_figures_are_medians_and_errors_add_up(self):
+        findings = encryption_load.Findings()
+        for seconds in (1.0, 4.0, 2.0):
+            usage = Usage(seconds, server=seconds, postgres=0.5, generator=0.0, others=0.0)
+            findings.add({"uploads": Measured(usage, [0.5, 0.5], errors=1)})
+        summary = findings.summaries()["uploads"]
+        assert summary["rate"] == {"median": 1.0}
+        assert summary["server_cpu_ms"] == {"median": 1000.0}
+        assert summary["error_count"] == 3
+
+
 class TestRESTClient:
     @pytest.fixture
     async def client(self):
@@ -249,6 +276,14 @@ class TestRESTClient:
         for byte in b"HTTP/1.1 201 Created\r\nServer: x\r\nContent-Length: 4\r\n\r\nbody":
             client.data_received(bytes((byte,)))
         assert await answer == (201, b"body")
+
+    async def test_an_answer_in_chunks_is_put_together(self, client):
+        answer = asyncio.ensure_future(client.request(head("GET", "/"), b""))
+        await asyncio.sleep(0)
+        chunks = b"4\r\nbody\r\nA;x=y\r\n and more.\r\n0\r\n\r\n"
+        for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks:
+            client.data_received(bytes((byte,)))
+        assert await answer == (200, b"body and more.")
 
     async def test_an_answer_without_a_body_is_complete_with_its_head(self, client):
         answer = asyncio.ensure_future(client.request(head("DELETE", "/"), b""))
