@@ -38,6 +38,7 @@ from homeserver.storage.database import Database
 from homeserver.storage.embedded import EmbeddedPostgres
 from homeserver.storage.migrate import migrate
 from homeserver.streams.bus import PostgresBus
+from mediarepo.remote import NoRemoteMedia
 
 BACKLOG = 4096
 """Connections that wait to be accepted: thousands of clients come back at once after a restart."""
@@ -153,6 +154,7 @@ async def _build(
         accounts=accounts,
         database=database,
         bus=bus,
+        remote_media=NoRemoteMedia(),
         metrics=metrics,
         clock=clock,
     )

@@ -50,7 +50,7 @@ from mediarepo.media import Media, build_media
 from mediarepo.native_routes import add_native_routes as add_native_media_routes
 from mediarepo.pointing import Pointing, add_pointing
 from mediarepo.relay import Relay
-from mediarepo.remote import NoRemoteMedia
+from mediarepo.remote import RemoteMedia
 from mediarepo.routes import add_routes as add_media_routes
 
 _REQUEST_ID_BYTES = 5
@@ -89,6 +89,7 @@ def build_facades(
     accounts: Accounts,
     database: Database,
     bus: Bus,
+    remote_media: RemoteMedia,
     metrics: Metrics,
     clock: Clock,
 ) -> Facades:
@@ -142,7 +143,7 @@ def build_facades(
         main,
         _matrix_services(config, core, accounts, database, clock, services, room_views, syncing),
     )
-    media = _media(config, accounts, database, bus, clock, services)
+    media = _media(config, accounts, database, bus, remote_media, clock, services)
     if media is None:
         _point_to_media(config, main, accounts, services, clock)
     else:
@@ -166,6 +167,7 @@ def _media(
     accounts: Accounts,
     database: Database,
     bus: Bus,
+    remote: RemoteMedia,
     clock: Clock,
     native: NativeServices,
 ) -> Media | None:
@@ -175,7 +177,7 @@ def _media(
         config=config,
         database=database,
         bus=bus,
-        remote=NoRemoteMedia(),
+        remote=remote,
         link_key=accounts.media_link_key,
         authenticator=native.authenticator,
         rate_limits=native.rate_limits,

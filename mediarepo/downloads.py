@@ -31,6 +31,10 @@ _MAX_NOTED = 50_000
 _MS = 1_000
 
 
+class _FetchedMeanwhile(Exception):
+    """Another process was faster."""
+
+
 class Downloads:
     """What there is to be downloaded. Files themselves are served by whoever asks."""
 
@@ -117,10 +121,14 @@ class Downloads:
                 raise RemoteTooLarge("The file is too large to be fetched.")
 
             async def record(db: Connection, file: FileRecord) -> None:
-                await media.insert(db, _fetched(address, sent, file), self._clock.now_ms())
+                new = _fetched(address, sent, file)
+                if not await media.insert_fetched(db, new, self._clock.now_ms()):
+                    raise _FetchedMeanwhile
 
             try:
                 await self._files.keep(sent.stream, max_bytes=self._max_bytes, record=record)
+            except _FetchedMeanwhile:
+                return
             except TooLarge as error:
                 raise RemoteTooLarge("The file is too large to be fetched.") from error
 

@@ -10,7 +10,10 @@ from mediarepo.addresses import MediaAddress, no_such_media
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """What another server sends. length: bytes, if it says so beforehand."""
+    """What another server sends. length: bytes, if it says so beforehand.
+
+    stream: raises Unavailable when it is cut off; then nothing of it is kept.
+    """
 
     stream: AsyncIterator[bytes]
     length: int | None

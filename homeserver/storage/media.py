@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
@@ -83,12 +84,26 @@ async def by_uuids(db: Connection, uuids: Sequence[UUID]) -> dict[UUID, MediaRec
     return {row["uuid"]: media_record(row) for row in rows}
 
 
+_INSERT = """
+    INSERT INTO media (uuid, origin, media_id, user_nid, sha256, size, content_type, filename,
+        width, height, blurhash, created_at, uploaded_at, last_access_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)
+"""
+
+
 async def insert(db: Connection, new: NewMedia, now_ms: int) -> None:
-    """Something that was uploaded, or fetched from another server."""
-    await db.execute(
-        "INSERT INTO media (uuid, origin, media_id, user_nid, sha256, size, content_type, filename,"
-        " width, height, blurhash, created_at, uploaded_at, last_access_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $12)",
+    """Something that was uploaded."""
+    await db.execute(_INSERT, *_values(new), now_ms)
+
+
+async def insert_fetched(db: Connection, new: NewMedia, now_ms: int) -> bool:
+    """Something that was fetched from another server; False: it is here already."""
+    status = await db.execute(f"{_INSERT} ON CONFLICT DO NOTHING", *_values(new), now_ms)
+    return status == "INSERT 0 1"
+
+
+def _values(new: NewMedia) -> tuple[Any, ...]:
+    return (
         native_uuid(mxc_uri(new.origin, new.media_id)),
         new.origin,
         new.media_id,
@@ -100,7 +115,6 @@ async def insert(db: Connection, new: NewMedia, now_ms: int) -> None:
         new.width,
         new.height,
         new.blurhash,
-        now_ms,
     )
 
 

@@ -27,12 +27,14 @@ from homeserver.facades import Facades, build_facades
 from homeserver.identifiers import ServerName
 from homeserver.metrics import Metrics
 from homeserver.storage.database import Database
+from mediarepo.remote import NoRemoteMedia, RemoteMedia
 from schema.documents.openapi import errors_of
 from schema.operations import ALL_OPERATIONS
 from schema.wire.errors import ErrorBody
 from tests.support.office import SECRET, LocalBus
 
 SERVER = ServerName("example.org")
+NO_REMOTE_MEDIA = NoRemoteMedia()
 PASSWORD = "correct horse battery staple"
 OPEN = Config(
     server=ServerConfig(name=SERVER),
@@ -137,7 +139,9 @@ class ApiServer:
 
 
 @asynccontextmanager
-async def api_server(database: Database, *, config: Config = OPEN) -> AsyncIterator[ApiServer]:
+async def api_server(
+    database: Database, *, config: Config = OPEN, remote_media: RemoteMedia = NO_REMOTE_MEDIA
+) -> AsyncIterator[ApiServer]:
     """Everything that `homeserver.app` builds, but for sockets and processes."""
     clock, metrics, bus = SystemClock(), Metrics(), Bus()
     services = load_application_services(config.appservices.registration_files, SERVER)
@@ -170,6 +174,7 @@ async def api_server(database: Database, *, config: Config = OPEN) -> AsyncItera
         accounts=accounts,
         database=database,
         bus=bus,
+        remote_media=remote_media,
         metrics=metrics,
         clock=clock,
     )

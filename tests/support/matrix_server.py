@@ -22,7 +22,8 @@ from homeserver.config import Config
 from homeserver.core import Core
 from homeserver.facades import Facades
 from homeserver.storage.database import Database
-from tests.support.api_server import OPEN, Someone, api_server
+from mediarepo.remote import RemoteMedia
+from tests.support.api_server import NO_REMOTE_MEDIA, OPEN, Someone, api_server
 from tests.support.matrix_spec import check_answer
 
 CLIENT = "/_matrix/client/"
@@ -140,10 +141,10 @@ class MatrixServer:
 
 @asynccontextmanager
 async def matrix_server(
-    database: Database, *, config: Config = OPEN
+    database: Database, *, config: Config = OPEN, remote_media: RemoteMedia = NO_REMOTE_MEDIA
 ) -> AsyncIterator[MatrixServer]:
     """See the top of the module. config: rate limits are off by default, registration is open."""
-    async with api_server(database, config=config) as server:
+    async with api_server(database, config=config, remote_media=remote_media) as server:
         yield MatrixServer(server.client, server.facades, server.core)
 
 

@@ -18,7 +18,8 @@ from aiohttp.test_utils import TestClient
 from homeserver.config import Config, ServerConfig
 from homeserver.storage.database import Database
 from mediarepo.media import Media
-from tests.support.api_server import OPEN
+from mediarepo.remote import RemoteMedia
+from tests.support.api_server import NO_REMOTE_MEDIA, OPEN
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
 from tests.support.matrix_spec import check_answer
 
@@ -147,11 +148,15 @@ def media_config(folder: Path, *, base: Config = OPEN, **settings: Any) -> Confi
 
 @asynccontextmanager
 async def media_server(
-    database: Database, folder: Path, **settings: Any
+    database: Database,
+    folder: Path,
+    *,
+    remote: RemoteMedia = NO_REMOTE_MEDIA,
+    **settings: Any,
 ) -> AsyncIterator[MediaServer]:
     """See the top of the module. settings: as in `media_config`."""
     config = media_config(folder, **settings)
-    async with matrix_server(database, config=config) as matrix:
+    async with matrix_server(database, config=config, remote_media=remote) as matrix:
         assert matrix.facades is not None
         assert matrix.facades.media is not None
         yield MediaServer(matrix, matrix.facades.media, config.media_dir)
