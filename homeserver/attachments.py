@@ -12,6 +12,8 @@ from uuid import UUID
 
 from homeserver.identifiers import native_uuid
 
+PATH = "/api/attachments"
+"""Below it files are, on this server."""
 BLURHASH = "xyz.amorgan.blurhash"
 UNKNOWN_TYPE = "application/octet-stream"
 
@@ -44,6 +46,12 @@ class AttachedFile:
     def place(self) -> str:
         """`example.org/abc`, of the URI."""
         return self.uri.removeprefix("mxc://")
+
+
+def path_of(uri: str) -> str | None:
+    """Where native clients find what an mxc:// URI names, without a file name; None: it is none."""
+    named = _URI.fullmatch(uri)
+    return None if named is None else f"{PATH}/{named['origin']}/{named['media_id']}"
 
 
 def file_in(content: Mapping[str, Any]) -> AttachedFile | None:

@@ -1,6 +1,7 @@
 """Files of the native protocol: `/api/attachments`. See schema/operations/attachments.py."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
 from pydantic import ValidationError
@@ -13,15 +14,20 @@ from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
 from mediarepo.addresses import MediaAddress, parse_address
 from mediarepo.content_repo import DEFAULT_TIMEOUT_MS
+from mediarepo.imaging.sizes import Target, choose, requested
 from mediarepo.receiving import body_of, part_of
+from mediarepo.sending import PRIVATE
 from mediarepo.services import MediaServices
 from mediarepo.uploads import Upload, Uploaded
 from schema.operations.attachments import GET_ATTACHMENT, UPLOAD_ATTACHMENT
-from schema.wire.requests import NewAttachment
+from schema.wire.base import Query
+from schema.wire.requests import NewAttachment, PictureSize
 
 _MULTIPART = "multipart/form-data"
 _PART = "file"
 _UNNAMED = "file"
+
+Q = TypeVar("Q", bound=Query)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,6 +40,7 @@ class AttachmentEndpoints:
         self._downloads = services.downloads
         self._sending = services.sending
         self._describing = services.describing
+        self._thumbnails = services.thumbnail_sending
         self._links = services.links
         self._rate_limits = services.rate_limits
         self._stalled_s = services.settings.stalled_seconds
@@ -57,19 +64,26 @@ class AttachmentEndpoints:
         return respond(UPLOAD_ATTACHMENT.status, attachment(file))
 
     async def get_attachment(self, request: web.Request) -> web.StreamResponse:
-        await self._callers.requester(request)
-        return await self._send(request, _address(request))
+        by = await self._callers.requester(request)
+        return await self._send(request, _address(request), by.user_nid)
 
     async def get_linked(self, request: web.Request) -> web.StreamResponse:
         """For those whom the homeserver sends here: a link in place of a token."""
         address = _address(request)
         user_nid = self._links.read(address, request.query.get("link", ""))
         self._rate_limits.request(user_nid)
-        return await self._send(request, address)
+        return await self._send(request, address, user_nid)
 
-    async def _send(self, request: web.Request, address: MediaAddress) -> web.StreamResponse:
+    async def _send(
+        self, request: web.Request, address: MediaAddress, user_nid: int
+    ) -> web.StreamResponse:
+        target = _target(request)
         found, file = await self._downloads.find(address, timeout_ms=DEFAULT_TIMEOUT_MS)
-        return await self._sending.send(request, found, file)
+        if target is None:
+            return await self._sending.send(request, found, file)
+        return await self._thumbnails.send(
+            request, found, file, target, cache=PRIVATE, owner=user_nid
+        )
 
     async def _upload(self, by: Requester, request: web.Request) -> Uploaded:
         if request.content_type == _MULTIPART:
@@ -115,8 +129,20 @@ def _address(request: web.Request) -> MediaAddress:
 
 
 def _filename(request: web.Request) -> str | None:
+    return _query(NewAttachment, request).filename
+
+
+def _target(request: web.Request) -> Target | None:
+    """The thumbnail that is asked for; None: the file itself. Raises InvalidInput."""
+    asked = _query(PictureSize, request)
+    if asked.width is None or asked.height is None:
+        return None
+    return choose(requested(asked.width, asked.height), asked.method, animated=asked.animated)
+
+
+def _query(model: type[Q], request: web.Request) -> Q:
     try:
-        return NewAttachment.model_validate(dict(request.query)).filename
+        return model.model_validate(dict(request.query))
     except ValidationError as error:
         raise input_error(error, what="query") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from homeserver.attachments import AttachedFile, file_in
+from homeserver.attachments import PATH, AttachedFile, file_in, path_of
 from homeserver.events.content import RoomEncryption
 from homeserver.events.event import Event
 from homeserver.identifiers import RoomID, native_uuid
@@ -31,6 +31,7 @@ from schema.wire.times import timestamp
 MAX_LISTED_MEMBERS = 250
 
 _UNNAMED = "file"
+_PICTURE = "picture"
 
 Rendered = dict[str, Any]
 
@@ -105,12 +106,20 @@ def attachment(file: AttachedFile) -> Rendered:
     """See `schema.wire.objects.Attachment`."""
     return {
         "id": file.uuid,
-        "url": f"/api/attachments/{file.place}/{quote(file.filename, safe='') or _UNNAMED}",
+        "url": f"{PATH}/{file.place}/{quote(file.filename, safe='') or _UNNAMED}",
         "filename": file.filename,
         "size": file.size,
         "mime_type": file.content_type,
         **_said(width=file.width, height=file.height, blurhash=file.blurhash),
     }
+
+
+def picture(url: str | None) -> str | None:
+    """Where the picture of a person or a room is. A file has a path on this server, as attachments
+    have; what a client named otherwise is told as it was named.
+    """
+    path = None if url is None else path_of(url)
+    return url if path is None else f"{path}/{_PICTURE}"
 
 
 def _attachments(file: AttachedFile | None) -> list[Rendered]:
@@ -138,7 +147,7 @@ def room(view: RoomDetails, *, reader: UUID) -> Rendered:
         **_said(
             members_truncated=view.member_count > len(listed) or None,
             topic=view.topic,
-            avatar_url=view.avatar_url,
+            avatar_url=picture(view.avatar_url),
         ),
         **encryption(view.room_id, view.encryption),
     }
@@ -151,7 +160,7 @@ def room_outline(view: RoomDetails, *, reader: UUID) -> Rendered:
         "name": room_name(view, reader=reader),
         "type": view.kind,
         "members": [],
-        **_said(topic=view.topic, avatar_url=view.avatar_url),
+        **_said(topic=view.topic, avatar_url=picture(view.avatar_url)),
         **encryption(view.room_id, view.encryption),
     }
 
@@ -181,7 +190,7 @@ def user(view: UserView) -> Rendered:
         "id": view.uuid,
         "name": view.name,
         "email": view.email,
-        "avatar_url": view.avatar_url,
+        "avatar_url": picture(view.avatar_url),
         "status": view.status,
     }
 

@@ -4,7 +4,7 @@ from schema.operations.operation import Operation
 from schema.wire.errors import ErrorCode
 from schema.wire.objects import Attachment
 from schema.wire.paths import AttachmentPath, NoPath
-from schema.wire.requests import NewAttachment, NoBody, NoQuery
+from schema.wire.requests import NewAttachment, NoBody, PictureSize
 
 _TAG = "Attachments"
 
@@ -26,11 +26,11 @@ GET_ATTACHMENT = Operation(
     name="getAttachment",
     tag=_TAG,
     summary="The file, or the part of it that `Range` asks for; this is the `url` of an "
-    "attachment.",
+    "attachment. With `width` and `height`: a thumbnail of a picture. Clients follow redirects.",
     method="GET",
     path="/api/attachments/{server_name}/{media_id}/{filename}",
     params=AttachmentPath,
-    query=NoQuery,
+    query=PictureSize,
     body=NoBody,
     answers={200: bytes},
     errors=(ErrorCode.NOT_FOUND,),

@@ -1,5 +1,6 @@
 """What the models are made of: base classes, identifiers, texts, times."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -28,7 +29,14 @@ MAX_MESSAGE_BYTES = 60_000
 
 _NO_NUL = r"^[^\u0000]*$"
 _NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-_AVATAR_URL = r"^((https?|mxc)://[^/?#\u0000]+[^\u0000]*)?$"
+_PICTURE_PATH = re.compile(
+    r"/api/attachments/(?P<origin>[^/?#\s]+)/(?P<media_id>[A-Za-z0-9_-]{1,255})(/[^/?#]*)?",
+    re.ASCII,
+)
+_AVATAR_URL = (
+    r"^((https?|mxc)://[^/?#\u0000]+[^\u0000]*"
+    r"|/api/attachments/[^/?#\s\u0000]+/[A-Za-z0-9_-]+(/[^/?#\u0000]*)?)?$"
+)
 _AVATAR_SCHEMES = frozenset({"http", "https", "mxc"})
 
 
@@ -117,10 +125,17 @@ def not_blank(text: str) -> str:
 
 
 def _avatar_url(text: str) -> str:
-    """Empty, or an address that a client may load: no `javascript:`, no `data:`."""
-    url = urlsplit(_without_nul(text))
+    """Empty, or an address that a client may load: no `javascript:`, no `data:`. The path of an
+    attachment, on this server, is as good as its mxc address, which it becomes.
+    """
+    path = _PICTURE_PATH.fullmatch(_without_nul(text))
+    if path is not None:
+        return f"mxc://{path['origin']}/{path['media_id']}"
+    url = urlsplit(text)
     if text and (url.scheme not in _AVATAR_SCHEMES or not url.netloc):
-        raise PydanticCustomError("url", "must be an http, https or mxc address, or empty")
+        raise PydanticCustomError(
+            "url", "must be an http, https or mxc address, the path of an attachment, or empty"
+        )
     return text
 
 
@@ -148,7 +163,7 @@ AttachmentUUID = Annotated[UUID, BeforeValidator(_identifier)]
 Attachments = Annotated[tuple[AttachmentUUID, ...], Field(max_length=MAX_ATTACHMENTS)]
 
 ReactionKey = Annotated[str, Field(max_length=100), FILLED]
-AvatarURL = Annotated[str, Field(max_length=500), TextCheck(_avatar_url, _AVATAR_URL)]
+AvatarURL = Annotated[str, Field(max_length=2000), TextCheck(_avatar_url, _AVATAR_URL)]
 
 Ref = Annotated[str, Field(max_length=64), FILLED]
 """A client's own name for a request. One that repeats in a session is the same request."""

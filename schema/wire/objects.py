@@ -69,7 +69,8 @@ class Attachment(Answer):
 
     id: UUID
     url: str
-    """Path on this server; it needs the access token, like everything else."""
+    """Path on this server; it needs the access token, like everything else. With `width` and \
+`height` in a query it is a thumbnail."""
     filename: str
     size: int
     """Bytes."""

@@ -1,8 +1,9 @@
 """Bodies and query parameters of REST requests."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from schema.wire.base import (
     FILLED,
@@ -200,6 +201,24 @@ class NewAttachment(Query):
     """What is said of a file that is the body itself."""
 
     filename: Annotated[str, Field(max_length=500), NUL_FREE] | None = None
+
+
+class PictureSize(Query):
+    """What a picture is made smaller to; without `width` and `height`: the file as it is."""
+
+    width: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Pixels; the thumbnail has at least as many, if the picture has."""
+    height: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    method: Literal["scale", "crop"] = "scale"
+    """`scale` shows all of the picture, `crop` the middle of it in the shape that is asked for."""
+    animated: bool = False
+    """Whether it may move."""
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            raise PydanticCustomError("size", "width and height belong together")
+        return self
 
 
 class NoQuery(Query):

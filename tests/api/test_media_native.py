@@ -12,7 +12,7 @@ from homeserver.storage.database import Database
 from schema.wire.objects import Attachment
 from tests.support.matrix_server import MatrixUser
 from tests.support.media import MediaServer, media_server
-from tests.support.pictures import halves, png
+from tests.support.pictures import decoded, halves, png
 
 PICTURE = png(halves(40, 30))
 TEXT = "Grüße, 世界\n".encode()
@@ -243,3 +243,74 @@ class TestMessages:
             body = {"content": "x", "attachments": wrong}
             assert await alice.native.is_refused("POST", path, body) == "INVALID_INPUT"
         assert await alice.native.get(path) == []
+
+
+class TestPictures:
+    """What team chats show of pictures, in both protocols."""
+
+    async def test_a_thumbnail_is_the_address_of_the_picture_with_a_size(self, alice):
+        answer = await alice.attaches(png(halves(800, 600)), "image/png", "p.png")
+        for query, size in (
+            ("?width=96&height=96&method=crop", (96, 96)),
+            ("?width=300&height=200", (320, 240)),
+        ):
+            response, body = await alice.gets(answer["url"] + query)
+            assert response.status == 200, body
+            assert response.headers["Content-Type"] == "image/jpeg"
+            picture = decoded(body)
+            assert (picture.width, picture.height) == size
+
+    @pytest.mark.parametrize(
+        "query",
+        ["?width=96", "?width=0&height=5", "?width=x&height=5", "?width=9&height=9&method=x"],
+    )
+    async def test_a_size_that_is_none_is_refused(self, alice, query):
+        answer = await alice.attaches(PICTURE, "image/png", "p.png")
+        response, body = await alice.gets(answer["url"] + query)
+        assert (response.status, b"INVALID_INPUT" in body) == (400, True)
+
+    async def test_what_is_no_picture_has_no_thumbnail(self, alice):
+        answer = await alice.attaches(TEXT, "text/plain", "a.txt")
+        response, body = await alice.gets(answer["url"] + "?width=32&height=32")
+        assert (response.status, b"INVALID_INPUT" in body) == (400, True)
+
+    async def test_an_upload_becomes_the_picture_of_a_person(self, server, alice, bob, room):
+        answer = await alice.attaches(PICTURE, "image/png", "me.png")
+        me = await alice.native.patch("/api/users/me", {"avatar_url": answer["url"]})
+        response, body = await bob.gets(me["avatar_url"])
+        assert (response.status, body) == (200, PICTURE)
+        uri = "mxc://" + "/".join(answer["url"].split("/")[3:5])
+        seen = await bob.matrix.get(f"v3/profile/{alice.matrix.user_id}")
+        assert seen["avatar_url"] == uri
+        member = await bob.matrix.get(
+            f"v3/rooms/{room[1]}/state/m.room.member/{alice.matrix.user_id}"
+        )
+        assert member["avatar_url"] == uri
+        (listed,) = [
+            each
+            for each in await bob.native.get(f"/api/rooms/{room[0]}/members")
+            if each["id"] == me["id"]
+        ]
+        assert listed["avatar_url"] == me["avatar_url"]
+
+    async def test_a_picture_that_a_matrix_client_sets_can_be_shown(self, alice, bob, room):
+        uri = "mxc://far.example/xyz"
+        user = alice.matrix.user_id
+        await alice.matrix.put(f"v3/profile/{user}/avatar_url", {"avatar_url": uri})
+        await alice.matrix.put(f"v3/rooms/{room[1]}/state/m.room.avatar", {"url": uri})
+        path = "/api/attachments/far.example/xyz/picture"
+        assert (await alice.native.get("/api/users/me"))["avatar_url"] == path
+        assert (await bob.native.get(f"/api/rooms/{room[0]}"))["avatar_url"] == path
+
+    async def test_an_upload_becomes_the_picture_of_a_room(self, alice, bob, room):
+        answer = await alice.attaches(PICTURE, "image/png", "team.png")
+        changed = await alice.native.patch(f"/api/rooms/{room[0]}", {"avatar_url": answer["url"]})
+        _, body = await bob.gets(changed["avatar_url"])
+        assert body == PICTURE
+        shown = await bob.matrix.get(f"v3/rooms/{room[1]}/state/m.room.avatar")
+        assert shown["url"].startswith("mxc://example.org/")
+
+    async def test_an_address_that_cannot_be_a_path_is_told_as_it_is(self, alice, room):
+        for odd in ("mxc://a/../../x", "mxc://a b/c", "https://example.org/a.png"):
+            await alice.matrix.put(f"v3/rooms/{room[1]}/state/m.room.avatar", {"url": odd})
+            assert (await alice.native.get(f"/api/rooms/{room[0]}"))["avatar_url"] == odd

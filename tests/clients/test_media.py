@@ -117,7 +117,7 @@ class TestNative:
         file = await alice.attaches(ROOM, PICTURE, "image/png", "cat.png", "look")
         assert (file["width"], file["height"]) == (800, 600)
         assert await alice.downloads(file["url"]) == PICTURE
-        await alice.shows("look", "last", ROOM)
+        await alice.shows(["look"], "texts", ROOM)
         page = await bob.nio.room_messages(bob.room(ROOM), start="", limit=1)
         (message,) = page.chunk
         assert isinstance(message, nio.RoomMessageImage)

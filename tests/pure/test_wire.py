@@ -216,7 +216,25 @@ class TestTexts:
         update = requests.UpdateMe.model_validate_json(json.dumps({"avatar_url": url}))
         assert update.avatar_url == url
 
-    @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "//a", "https:"])
+    @pytest.mark.parametrize(
+        "path", ["/api/attachments/a.example/b", "/api/attachments/a.example/b/%C3%A4.png"]
+    )
+    def test_an_avatar_may_be_what_was_uploaded(self, path):
+        update = requests.UpdateMe.model_validate_json(json.dumps({"avatar_url": path}))
+        assert update.avatar_url == "mxc://a.example/b"
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "/api/attachments/a/b/c/d",
+            "/api/x",
+            "/api/attachments/a/b?c",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "//a",
+            "https:",
+        ],
+    )
     def test_an_avatar_is_nothing_that_runs(self, url):
         with pytest.raises(ValidationError):
             requests.UpdateMe.model_validate_json(json.dumps({"avatar_url": url}))

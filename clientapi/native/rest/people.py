@@ -38,4 +38,5 @@ class PeopleEndpoints:
 
 def _hit(view: UserView) -> render.Rendered:
     hit = {"id": view.uuid, "name": view.name, "email": view.email}
-    return hit if view.avatar_url is None else {**hit, "avatar_url": view.avatar_url}
+    avatar_url = render.picture(view.avatar_url)
+    return hit if avatar_url is None else {**hit, "avatar_url": avatar_url}

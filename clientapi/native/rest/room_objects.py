@@ -30,7 +30,7 @@ def summary(view: RoomSummary) -> Rendered:
         "last_message": None if last is None else render.message(last, personal=True),
         "unread_count": view.unread_count,
         "topic": view.topic,
-        "avatar_url": view.avatar_url,
+        "avatar_url": render.picture(view.avatar_url),
         "member_count": view.member_count,
         "last_read_id": view.last_read_id,
         **render.encryption(view.room_id, view.encryption),
@@ -43,7 +43,7 @@ def channel(view: ChannelView) -> Rendered:
         "id": view.uuid,
         "name": view.name,
         "topic": view.topic,
-        "avatar_url": view.avatar_url,
+        "avatar_url": render.picture(view.avatar_url),
         "member_count": view.member_count,
         "joined": view.joined,
     }
@@ -82,6 +82,6 @@ def member(view: MemberView) -> Rendered:
     return {
         "id": view.person.uuid,
         "name": view.person.name,
-        "avatar_url": view.person.avatar_url,
+        "avatar_url": render.picture(view.person.avatar_url),
         "role": view.role,
     }
