@@ -320,7 +320,7 @@ def _invited(committed: Committed, context: RoomContext, cursor: str) -> Publica
     frame = {
         "type": "room.invited",
         "room": render.room_outline(context.room, reader=native_uuid(subject_id)),
-        "by": render.user_ref(committed.sender),
+        "by": render.inviter(committed.sender),
         "cursor": cursor,
     }
     return Publication(subject_id=subject_id, subject=(json_frame(frame),))

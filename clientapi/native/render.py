@@ -200,6 +200,11 @@ def user_ref(person: Person) -> Rendered:
     return {"id": person.uuid, "name": person.name}
 
 
+def inviter(person: Person) -> Rendered:
+    """See `schema.wire.objects.Inviter`."""
+    return {**user_ref(person), "user_id": person.user_id}
+
+
 def presence(user_uuid: UUID, status: str, last_seen_ms: int | None) -> Rendered:
     """See `schema.wire.objects.Presence`."""
     return {"user_id": user_uuid, "status": status, "last_seen": moment(last_seen_ms)}

@@ -48,11 +48,13 @@ class UserHit(Answer):
     avatar_url: str | None = None
 
 
-class UserRef(Answer):
-    """Just enough of a user to name them."""
+class Inviter(Answer):
+    """Who invites."""
 
     id: UUID
     name: str
+    user_id: str
+    """The Matrix user ID."""
 
 
 class Presence(Answer):
@@ -214,7 +216,7 @@ class Invite(Answer):
 
     room: RoomOutline
     """As far as somebody who is not a member may know it."""
-    by: UserRef
+    by: Inviter
     invited_at: Timestamp
 
 

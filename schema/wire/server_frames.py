@@ -10,7 +10,7 @@ from uuid import UUID
 from schema.wire.base import Answer, Cursor, Timestamp
 from schema.wire.encryption import ClaimedKeys, KeysUploadedAnswer, News, QueriedKeys
 from schema.wire.errors import ErrorCode
-from schema.wire.objects import Message, RoomOutline, Status, User, UserRef
+from schema.wire.objects import Inviter, Message, RoomOutline, Status, User
 
 
 class Durable(Answer):
@@ -173,7 +173,7 @@ class RoomInvited(Durable):
 
     type: Literal["room.invited"]
     room: RoomOutline
-    by: UserRef
+    by: Inviter
 
 
 class RoomDeleted(Durable):

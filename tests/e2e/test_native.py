@@ -1,15 +1,19 @@
 """`e2e.client` over the native protocol: with itself, and with Matrix clients in one room."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from e2e.client import files, identity_setup
 from e2e.client.key_sharing import Audience
+from e2e.client.records import Source
+from e2e.client.session import Session
 from e2e.client.trust import Trust
 from e2e.client.verification.flow import State
 from tests.e2e.js_user import JsUser
+from tests.e2e.mautrix_user import MautrixUser
 from tests.e2e.nio_user import NioUser
 from tests.support.live_server import LiveServer
 from tests.support.native_olm import (
@@ -19,6 +23,16 @@ from tests.support.native_olm import (
     native_session,
 )
 from tests.support.olm_session import PASSWORD, OlmClient, olm_session, registered, unique
+
+
+def js_enters(url: str, name: str, _directory: Path) -> AbstractAsyncContextManager[JsUser]:
+    return JsUser.enters(url, name)
+
+
+def mautrix_enters(
+    url: str, name: str, _directory: Path
+) -> AbstractAsyncContextManager[MautrixUser]:
+    return MautrixUser.enters(url, name)
 
 
 @pytest.fixture
@@ -73,25 +87,17 @@ class TestMessages:
         await native.says(room_id, "thanks")
         await matrix.hears("thanks")
 
-    async def test_with_nio(self, server, tmp_path, native):
-        async with NioUser(server.url, unique("nio"), tmp_path / "nio") as nio:
-            room_id = await native.creates("office", nio.user_id)
-            await nio.syncs()
-            await native.says(room_id, "hello nio")
-            assert (await nio.hears("hello nio")).decrypted
-            await nio.says(room_id, {"msgtype": "m.text", "body": "hello yourself"})
-            await native.hears("hello yourself")
-
-    async def test_with_the_rust_crypto_of_js_sdk(self, server, native):
-        js = await JsUser.enters(server.url, unique("js"))
-        try:
-            room_id = await native.creates("office", js.user_id)
-            await native.says(room_id, "hello rust")
-            assert await js.asks("hears", room_id, "hello rust")
-            await js.asks("says", room_id, "hello python")
-            await native.hears("hello python")
-        finally:
-            await js.closes()
+    @pytest.mark.parametrize("library", [NioUser.enters, mautrix_enters, js_enters])
+    async def test_with_other_libraries(self, server, tmp_path, native, library):
+        async with library(server.url, unique("other"), tmp_path) as other:
+            room_id = await native.creates("office", other.user_id)
+            await other.joins(room_id)
+            await native.says(room_id, "hello")
+            heard = await other.hears(room_id, "hello")
+            assert heard.sender == native.user_id
+            await other.says(room_id, "hello yourself")
+            said = await native.hears("hello yourself")
+            assert said.decrypted.origin.device_id == other.device_id
 
     async def test_an_edit_and_an_answer(self, native, matrix):
         room_id = await added(native, matrix)
@@ -200,6 +206,29 @@ class TestIdentity:
             await matrix.knows(
                 lambda: any("m.unverified" in str(getattr(h, "problem", "")) for h in matrix.heard)
             )
+
+
+class TestHistory:
+    """ "Sharing keys between users"."""
+
+    async def test_it_comes_with_an_invitation_both_ways(self, native, matrix):
+        for one in (native, matrix):
+            await identity_setup.set_up(one.session, password=PASSWORD)
+        for one, other in ((native, matrix), (matrix, native)):
+            room_id = await one.creates("office")
+            await one.says(room_id, "before")
+            assert await one.session.invite(room_id, other.user_id) == 1
+            await other.knows(lambda session=other.session, r=room_id: r in session.rooms.invited)
+            await other.session.join(room_id)
+
+            async def is_read(session: Session = other.session, room_id: str = room_id) -> bool:
+                known = (
+                    await session.history(room_id, 20) if room_id in session.rooms.joined else []
+                )
+                said = {each.event["content"].get("body"): each for each in known}
+                return "before" in said and said["before"].decrypted.origin.source is Source.BUNDLE
+
+            await other.until(is_read)
 
 
 class TestVerification:

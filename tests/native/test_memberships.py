@@ -155,7 +155,9 @@ class TestInvitations:
             alice, bob = [await stage.connects(name) for name in ("alice", "bob")]
             stage.happens(stage.membership(room, "bob", "invite", by="alice"))
             invited = await bob.hears("room.invited")
-            assert invited["by"] == {"id": str(stage.person("alice").uuid), "name": "Alice"}
+            person = stage.person("alice")
+            by = {"id": str(person.uuid), "name": "Alice", "user_id": person.user_id}
+            assert invited["by"] == by
             assert (invited["room"]["id"], invited["room"]["members"]) == (str(room.uuid), [])
             assert await alice.is_idle()
 

@@ -227,6 +227,7 @@ class TestFrames:
 
     def test_an_invitation_says_who_invites(self, told):
         room = {"id": ROOM, "name": "Office", "matrix_id": MATRIX_ROOM}
-        told.take({"type": "room.invited", "room": room, "by": {"id": ALICE, "name": "Alice"}})
+        by = {"id": ALICE, "name": "Alice", "user_id": "@alice:example.org"}
+        told.take({"type": "room.invited", "room": room, "by": by})
         events = told.answer("next")["rooms"]["invite"][MATRIX_ROOM]["invite_state"]["events"]
-        assert {e["type"]: e.get("sender") for e in events}["m.room.member"] == "Alice"
+        assert {e["type"]: e.get("sender") for e in events}["m.room.member"] == by["user_id"]

@@ -405,7 +405,8 @@ class TestInvitations:
         answer = await alice.post(f"/api/rooms/{room}/invites", {"user_id": bob.id})
         assert (answer.status, answer.json) == (201, {"room_id": room, "user_id": bob.id})
         frame = await bob.hears("room.invited", id=room)
-        assert frame["by"] == {"id": alice.id, "name": alice.name}
+        assert (frame["by"]["id"], frame["by"]["name"]) == (alice.id, alice.name)
+        assert frame["by"]["user_id"].startswith("@")
         assert (frame["room"]["name"], frame["room"]["members"]) == ("Secret team", [])
         (invite,) = await bob.gets("/api/invites")
         assert (invite["room"]["id"], invite["by"]["id"]) == (room, alice.id)

@@ -53,7 +53,7 @@ def invite(view: InviteView, by: Requester) -> Rendered:
     """See `schema.wire.objects.Invite`."""
     return {
         "room": render.room_outline(view.room, reader=by.user_uuid),
-        "by": render.user_ref(view.by),
+        "by": render.inviter(view.by),
         "invited_at": timestamp(view.invited_at_ms),
     }
 

@@ -117,7 +117,7 @@ class Told:
             {
                 "type": _MEMBER,
                 "state_key": self._own_id,
-                "sender": str(by.get("name")),
+                "sender": str(by["user_id"]),
                 "content": {"membership": "invite"},
             },
         ]
