@@ -58,6 +58,12 @@ class Follower:
         if socket is not None:
             await socket.close()
 
+    async def is_told_of_itself(self) -> None:
+        """Of the change that it made last: whatever happened before is behind its token then."""
+        own = self.user.user_id
+        while self._socket is not None and self.seen.get(own) != self.play.changes[own]:
+            await self._takes(await self._next("encryption.news"), acknowledged=True)
+
     async def ends(self) -> None:
         """What was not told yet is told to who asks with its token."""
         await self.lose()
@@ -142,6 +148,13 @@ class Play:
                 found |= {each.user.user_id for each in self.followers if each.id in ids}
         return found
 
+    async def ends(self) -> None:
+        for number, follower in enumerate(self.followers):
+            await follower.hear()
+            await self.performs("change", number, number)
+        for follower in self.followers:
+            await follower.is_told_of_itself()
+
     async def holds(self, follower: Follower) -> None:
         await follower.ends()
         expected = await self.companions(follower)
@@ -164,6 +177,7 @@ async def test_who_follows_the_news_knows_all_devices(postgres, steps):
                 await play.begins()
                 for each in steps:
                     await play.performs(*each)
+                await play.ends()
                 for follower in play.followers:
                     await play.holds(follower)
         finally:
