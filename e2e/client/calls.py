@@ -8,14 +8,12 @@ from urllib.parse import quote
 
 import aiohttp
 
-from e2e.client.server import ServerRefused, Unreachable
+from e2e.client.server import ServerRefused, Unreachable, may_pass
 
 TIMEOUT_S = 60.0
 MAX_TRIES = 6
 MAX_WAIT_S = 60.0
 _FIRST_WAIT_S = 0.5
-_TOO_MANY = 429
-_SERVER_FAULT = 500
 _MIN_ERROR = 400
 _PIECE = 65_536
 
@@ -51,7 +49,7 @@ class Calls:
             try:
                 return await self._once(method, path, body, query, timeout_s)
             except ServerRefused as error:
-                if not left or (error.status != _TOO_MANY and error.status < _SERVER_FAULT):
+                if not left or not may_pass(error):
                     raise
                 asked = error.body.get("retry_after_ms")
                 wait_s = asked / 1000 if isinstance(asked, int) else wait_s

@@ -12,7 +12,7 @@ from e2e.client.keeper import Keeper
 from e2e.client.notices import Notice
 from e2e.client.records import Bundle
 from e2e.client.requests import ClaimKeys
-from e2e.client.server import Server, ServerRefused, Unreachable
+from e2e.client.server import Server, ServerRefused, Unreachable, may_pass
 from homeserver.errors import InvalidInput
 from homeserver.events import base64, canonical_json
 
@@ -58,7 +58,7 @@ class HistorySharing:
         )
 
     async def take(self) -> list[Notice]:
-        """What came for rooms whose invitations we accepted. A server that does not answer is
+        """What came for rooms whose invitations we accepted. A server that does not answer now is
         asked again the next time; a file that is gone or damaged is given up.
         """
         inviters = await self._keeper.run(lambda m: m.bundles.inviters(now_ms=self._clock()))
@@ -72,10 +72,9 @@ class HistorySharing:
         for bundle in await self._keeper.run(lambda m: m.bundles.due(now_ms=self._clock())):
             try:
                 notices += await self._taken(bundle)
-            except Unreachable:
-                continue
-            except (ServerRefused, BadFile):
-                await self._keeper.run(lambda m, b=bundle: m.bundles.dropped(b))  # type: ignore[misc]
+            except (Unreachable, ServerRefused, BadFile) as error:
+                if not may_pass(error):
+                    await self._keeper.run(lambda m, b=bundle: m.bundles.dropped(b))  # type: ignore[misc]
         return notices
 
     async def _taken(self, bundle: Bundle) -> list[Notice]:
@@ -98,6 +97,8 @@ class HistorySharing:
         if backup is None or backup.version is None or backup.private_key is None:
             return
         answer = await self._server.backup_room_keys(backup.version, room_id)
+        if answer is None:
+            return
         private = base64.decode(backup.private_key)
         await self._keeper.run(
             lambda machine: machine.backup.restore({"rooms": {room_id: answer}}, private)

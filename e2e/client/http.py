@@ -146,9 +146,9 @@ class Homeserver:
     async def backup_keys(self, version: str) -> JSON:
         return await self.call("GET", f"{API}/room_keys/keys", query={"version": version})
 
-    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON | None:
         path = f"{API}/room_keys/keys/{url_path(room_id)}"
-        return await self.call("GET", path, query={"version": version})
+        return await self._or_none("GET", path, query={"version": version})
 
     # Files
 
@@ -202,9 +202,11 @@ class Homeserver:
     async def _put(self, path: str, body: Any) -> JSON:
         return await self.call("PUT", f"{API}/{path}", body)
 
-    async def _or_none(self, method: str, path: str) -> JSON | None:
+    async def _or_none(
+        self, method: str, path: str, query: Mapping[str, str] | None = None
+    ) -> JSON | None:
         try:
-            return await self.call(method, path)
+            return await self.call(method, path, query=query)
         except MatrixError as error:
             if error.code != "M_NOT_FOUND":
                 raise

@@ -12,6 +12,10 @@ from e2e.client.requests import PutAccountData, Request, UploadCrossSigning
 
 JSON = dict[str, Any]
 
+_UNAUTHORIZED = 401
+_TOO_MANY = 429
+_SERVER_FAULT = 500
+
 
 class ServerRefused(CryptoError):
     """The server refused. code: the protocol's name of the reason. body: its whole answer."""
@@ -30,6 +34,13 @@ class ServerRefused(CryptoError):
 
 class Unreachable(CryptoError):
     """The server did not answer, or not in its protocol."""
+
+
+def may_pass(error: CryptoError) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, ServerRefused):
+        return error.status == _TOO_MANY or error.status >= _SERVER_FAULT
+    return isinstance(error, Unreachable)
 
 
 class Server(Protocol):
@@ -69,8 +80,8 @@ class Server(Protocol):
 
     async def backup_keys(self, version: str) -> JSON: ...
 
-    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
-        """Of one room: its `sessions`."""
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON | None:
+        """Of one room: its `sessions`. None: the backup is gone."""
 
     async def upload(self, pieces: AsyncIterator[bytes], *, content_type: str, size: int) -> str:
         """The `mxc:` URI. size: of all pieces. It is sent once only: the pieces are used up."""
@@ -91,6 +102,3 @@ class Server(Protocol):
     async def leave(self, room_id: str) -> None: ...
 
     async def logout(self) -> None: ...
-
-
-_UNAUTHORIZED = 401

@@ -73,6 +73,24 @@ async def test_not_what_was_said_when_newcomers_should_not_see_it(alice, bob):
     assert bob.client._said("hidden") is None
 
 
+async def test_a_file_that_is_gone_is_given_up(alice, bob):
+    room_id = await alice.client.creates("office")
+    before = await alice.says(room_id, "before")
+    session, theirs = alice.client.session, bob.client.session
+    await session.step(lambda m: m.track([bob.user_id]))
+    await session.perform(await session.keeper.run(lambda m: m.bundles.claim(bob.user_id)))
+    gone = {"url": "mxc://foyer.example/gone"}
+    await session.step(lambda m: m.bundles.share(bob.user_id, room_id, gone))
+    await alice.client.invites(room_id, bob.user_id)
+    await accepts(bob, room_id)
+    await bob.cannot_read(room_id, before)
+    waiting = await theirs.keeper.run(lambda m: m.bundles.inviters(now_ms=theirs.now_ms()))
+    assert waiting == []
+    await alice.sees_member(room_id, bob.user_id)
+    await alice.says(room_id, "after")
+    await bob.hears(room_id, "after")
+
+
 async def test_a_new_device_shares_what_only_the_backup_knows(server, directory, alice, bob):
     room_id = await alice.client.creates("office")
     await alice.says(room_id, "long ago")

@@ -213,9 +213,11 @@ class NativeServer:
     async def backup_keys(self, version: str) -> JSON:
         return _object(await self._json("GET", f"{ENCRYPTION}/backups/{url_path(version)}/keys"))
 
-    async def backup_room_keys(self, version: str, room_id: str) -> JSON:
+    async def backup_room_keys(self, version: str, room_id: str) -> JSON | None:
         path = f"{ENCRYPTION}/backups/{url_path(version)}/keys"
-        answer = _object(await self._json("GET", path, query={"room_id": room_id}))
+        answer = await self._or_none(path, query={"room_id": room_id})
+        if answer is None:
+            return None
         found = answer["rooms"].get(room_id)
         return {"sessions": {}} if found is None else _object(found)
 
@@ -389,9 +391,9 @@ class NativeServer:
         encrypted = message.get("encrypted")
         return sent if encrypted is None else {"event_id": encrypted["event_id"]}
 
-    async def _or_none(self, path: str) -> JSON | None:
+    async def _or_none(self, path: str, *, query: Mapping[str, str] | None = None) -> JSON | None:
         try:
-            return _object(await self._json("GET", path))
+            return _object(await self._json("GET", path, query=query))
         except NativeError as error:
             if error.code != "NOT_FOUND":
                 raise
