@@ -119,7 +119,7 @@ def build_facades(
         database=database,
         bus=bus,
         clock=clock,
-        client_events=room_views.client_events,
+        room_views=room_views,
         counts=core.notifications.counts,
         boot=token_hex(_BOOT_BYTES),
     )
@@ -315,6 +315,7 @@ def _matrix_services(
         room_views=room_views,
         sync=syncing.sync,
         sliding_sync=syncing.sliding_sync,
+        peeking=syncing.peeking,
         filters=syncing.filters,
         clock=clock,
         random_bytes=token_bytes,

@@ -23,6 +23,7 @@ class RoomViews:
     """Whatever one may read of rooms. client_events: how all of them show events."""
 
     client_events: ClientEvents
+    access: RoomAccess
     reads: RoomReads
     pages: RoomPages
     related: RelatedEvents
@@ -49,6 +50,7 @@ def build_room_views(
     )
     return RoomViews(
         client_events=client_events,
+        access=access,
         reads=RoomReads(database=database, access=access, client_events=client_events),
         pages=RoomPages(
             database=database,

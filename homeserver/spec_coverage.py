@@ -58,10 +58,8 @@ _REASONS_OF_OPERATIONS: Mapping[str, str] = MappingProxyType(
         "queryLocationByProtocol": _NO_NETWORKS,
         "queryUserByProtocol": _NO_NETWORKS,
         "getEvents": _OLD_SYNC,
-        "peekEvents": _OLD_SYNC,
         "getOneEvent": _OLD_SYNC,
         "initialSync": _OLD_SYNC,
-        "roomInitialSync": _OLD_SYNC,
     }
 )
 _REASONS_OF_MODULES: Mapping[tuple[str, str], str] = MappingProxyType(
@@ -78,7 +76,7 @@ _REASONS_OF_APIS: Mapping[str, str] = MappingProxyType(
         "identity": "identity servers are not used",
     }
 )
-_SHARED_ROUTE = frozenset({"inviteBy3PID", "peekEvents"})
+_SHARED_ROUTE = frozenset({"inviteBy3PID", "getEvents"})
 """Operations with the route of another one, which says nothing about whether they are served."""
 
 _UNEXPLAINED = "not built"

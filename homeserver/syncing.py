@@ -7,6 +7,7 @@ from homeserver.clock import Clock
 from homeserver.config import Config
 from homeserver.core import Core
 from homeserver.identifiers import ServerName
+from homeserver.room_views import RoomViews
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
 from homeserver.sync.bodies import Bodies
@@ -19,6 +20,7 @@ from homeserver.sync.lazy import ToldMembers
 from homeserver.sync.live import LiveAnswers, LiveSources
 from homeserver.sync.loading import Inputs
 from homeserver.sync.members import MemberEvents
+from homeserver.sync.peeking import Peeking
 from homeserver.sync.reading import Sources
 from homeserver.sync.rosters import Rosters
 from homeserver.sync.sliding.connections import Connections
@@ -27,7 +29,6 @@ from homeserver.sync.sliding.sync import SlidingSync
 from homeserver.sync.summaries import Summaries
 from homeserver.sync.sync import Sync
 from homeserver.sync.waiting_room import WaitingRoom
-from homeserver.views.client_events import ClientEvents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Syncing:
 
     sync: Sync
     sliding_sync: SlidingSync
+    peeking: Peeking
     filters: FilterStore
     connections: Connections
     waiting_room: WaitingRoom
@@ -64,7 +66,7 @@ def build_syncing(
     database: Database,
     bus: Bus,
     clock: Clock,
-    client_events: ClientEvents,
+    room_views: RoomViews,
     counts: NotificationCounts,
     boot: str,
 ) -> Syncing:
@@ -99,7 +101,7 @@ def build_syncing(
         bodies=bodies,
         summaries=summaries,
         told=told,
-        client_events=client_events,
+        client_events=room_views.client_events,
         typing=streams.typing,
         presence=streams.presence,
         max_presence_members=max_presence_members,
@@ -145,9 +147,17 @@ def build_syncing(
         presence=core.actions.presence,
         clock=clock,
     )
+    peeking = Peeking(
+        access=room_views.access,
+        pages=room_views.pages,
+        reads=room_views.reads,
+        events=streams.events,
+        waiting_room=waiting_room,
+    )
     return Syncing(
         sync=sync,
         sliding_sync=sliding_sync,
+        peeking=peeking,
         connections=connections,
         waiting_room=waiting_room,
         filters=FilterStore(database=database),

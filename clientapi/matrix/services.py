@@ -33,6 +33,7 @@ from homeserver.encryption import Encryption
 from homeserver.identifiers import ServerName
 from homeserver.room_views import RoomViews
 from homeserver.sync.filter_store import FilterStore
+from homeserver.sync.peeking import Peeking
 from homeserver.sync.sliding.sync import SlidingSync
 from homeserver.sync.sync import Sync
 from homeserver.views.account_data import AccountData as AccountDataViews
@@ -78,6 +79,7 @@ class MatrixServices:
     room_views: RoomViews
     sync: Sync
     sliding_sync: SlidingSync
+    peeking: Peeking
     filters: FilterStore
 
     clock: Clock

@@ -28,6 +28,10 @@ Both:
     waiting.py        a request that waits; waiting_room.py: all of them, and who lets them go
     sync.py           the use case: from memory if possible, else from the database; waits
 
+Beside them:
+    peeking.py        one room for who looks into it without having joined: pages of the database,
+                      woken by the tail of events
+
 Sliding sync (MSC4186, `sliding/`) is another reading and building over the same sources, visits,
 bodies, journal and waiting room.
 """

@@ -1,5 +1,7 @@
 """Where requests wait until there is something to tell, and who lets them go before."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from uuid import UUID
 
 from homeserver.clock import Clock
@@ -22,6 +24,7 @@ class WaitingRoom:
         self._rosters = rosters
         self._presence_stream = presence_stream
         self._clock = clock
+        self._outside: dict[UUID, dict[Waiter, None]] = {}
         self.is_closed = False
         """Nobody waits any more: the server stops."""
 
@@ -51,23 +54,50 @@ class WaitingRoom:
 
         Raises NotAuthenticated where the session ends.
         """
-        waiter = Waiter(session=by.session_uuid, user=by.user_uuid)
-        if len(roster.waiters) >= MAX_WAITING_PER_USER:
-            next(iter(roster.waiters)).end()
+        waiter = _waiter(by)
+        _make_place(roster.waiters)
         roster.waiters[waiter] = None
-        expires_s = (by.expires_at_ms - self._clock.now_ms()) / 1000
         try:
-            await waiter.wait(max(0.0, min(timeout_s, expires_s)))
+            await self.stand(by, waiter, timeout_s)
         finally:
             roster.waiters.pop(waiter, None)
-        if waiter.is_revoked:
-            raise NotAuthenticated("The session of this access token has ended: log in again.")
         if waiter.checked is None:
             return since, False
         return since.not_before(waiter.checked), not waiter.is_ended
 
+    @contextmanager
+    def outside(self, by: Requester) -> Iterator[Waiter]:
+        """A request for what is not of the rooms he is in: others end it when there is news."""
+        waiter = _waiter(by)
+        own = self._outside.setdefault(by.user_uuid, {})
+        _make_place(own)
+        own[waiter] = None
+        try:
+            yield waiter
+        finally:
+            own.pop(waiter, None)
+            if not own:
+                self._outside.pop(by.user_uuid, None)
+
+    async def stand(self, by: Requester, waiter: Waiter, timeout_s: float) -> None:
+        """Until it is woken or ended, or the time is over.
+
+        Raises NotAuthenticated where the session ends.
+        """
+        expires_s = (by.expires_at_ms - self._clock.now_ms()) / 1000
+        await waiter.wait(max(0.0, min(timeout_s, expires_s)))
+        if waiter.is_revoked:
+            raise NotAuthenticated("The session of this access token has ended: log in again.")
+
+    @property
+    def size(self) -> int:
+        """How many requests wait."""
+        return len(self._waiters())
+
     def _waiters(self) -> list[Waiter]:
-        return [waiter for roster in self._rosters for waiter in tuple(roster.waiters)]
+        of_rooms = (tuple(roster.waiters) for roster in self._rosters)
+        outside = (tuple(own) for own in self._outside.values())
+        return [waiter for waiters in (*of_rooms, *outside) for waiter in waiters]
 
     def _end_session(self, session: UUID) -> None:
         for waiter in self._waiters():
@@ -79,3 +109,12 @@ class WaitingRoom:
         for waiter in self._waiters():
             if waiter.user == user:
                 waiter.end()
+
+
+def _waiter(by: Requester) -> Waiter:
+    return Waiter(session=by.session_uuid, user=by.user_uuid)
+
+
+def _make_place(waiters: Mapping[Waiter, None]) -> None:
+    if len(waiters) >= MAX_WAITING_PER_USER:
+        next(iter(waiters)).end()

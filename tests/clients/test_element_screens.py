@@ -111,6 +111,24 @@ class TestWaysIn:
         await bob.asks("joins", room)
         await bob.has("Tea")
 
+    async def test_a_preview(self, on):
+        alice, bob = await on.cast("js", "js")
+        await alice.creates("Hall", preset="public_chat")
+        visibility = {"history_visibility": "world_readable"}
+        await sets(alice, "Hall", "m.room.history_visibility", visibility)
+        await alice.says("Hall", "Welcome")
+        assert await bob.asks("looksInto", await alice.asks("roomId", "Hall")) == "Hall"
+        await bob.shows(["Welcome"], "texts", "Hall")
+        await alice.says("Hall", "Come in")
+        await bob.shows(["Welcome", "Come in"], "texts", "Hall")
+        await bob.asks("looksAway")
+
+    async def test_a_room_that_shows_nothing_before_one_joins(self, on):
+        alice, bob = await on.cast("js", "js")
+        await alice.creates("Hall", preset="public_chat")
+        room_id = await alice.asks("roomId", "Hall")
+        assert await bob.asks("isRefused", "peekInRoom", room_id) == "M_FORBIDDEN"
+
     async def test_a_knock(self, on):
         alice, bob = await on.cast("js", "js")
         await alice.creates("Club")

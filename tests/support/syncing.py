@@ -10,23 +10,25 @@ from contextlib import asynccontextmanager
 from secrets import token_hex
 
 from homeserver.config import Config, ServerConfig
+from homeserver.room_views import build_room_views
 from homeserver.syncing import Syncing, build_syncing
-from homeserver.views.client_events import ClientEvents
 from tests.support.server import SERVER, Server
 
 
 @asynccontextmanager
 async def syncing_of(server: Server, config: Config | None = None) -> AsyncIterator[Syncing]:
     """Each is a process of its own to clients."""
-    streams = server.core.streams
     syncing = build_syncing(
         config=config or Config(server=ServerConfig(name=SERVER)),
         core=server.core,
         database=server.database,
         bus=server.bus,
         clock=server.clock,
-        client_events=ClientEvents(
-            ignored=streams.ignored_users, erased=streams.erased_users, clock=server.clock
+        room_views=build_room_views(
+            database=server.database,
+            streams=server.core.streams,
+            searchable=False,
+            clock=server.clock,
         ),
         counts=server.core.notifications.counts,
         boot=token_hex(5),

@@ -103,6 +103,14 @@ export class Person {
         return this.#room(room).getDMInviter() ?? null;
     }
 
+    async looksInto(roomId) {
+        return (await this.client.peekInRoom(roomId)).name;
+    }
+
+    looksAway() {
+        this.client.stopPeeking();
+    }
+
     async leaves(room) {
         await this.client.leave(this.#room(room).roomId);
     }
