@@ -42,7 +42,10 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What the header says. width, height: as it is meant to be seen, of one frame."""
+    """What the header says. width, height: as it is meant to be seen, of one frame.
+
+    is_srgb: its colours are those of screens already.
+    """
 
     file: str
     format: Format
@@ -50,6 +53,7 @@ class _Picture:
     height: int
     frames: int
     is_animated: bool
+    is_srgb: bool
 
 
 def restrict() -> None:
@@ -108,6 +112,7 @@ def _open(file: str, limits: Limits) -> _Picture:
         height=height,
         frames=frames,
         is_animated=frames > 1 or (kind is Format.PNG and is_animated_png(Path(file))),
+        is_srgb=header.interpretation == "srgb" and not header.get_typeof("icc-profile-data"),
     )
 
 
@@ -157,12 +162,13 @@ def _still(picture: _Picture, job: ThumbnailJob) -> Any:
 
 def _shrunk(picture: _Picture, width: int, height: int, **options: Any) -> Any:
     """Turned as its EXIF data says, in sRGB, and never larger than it was."""
+    if not picture.is_srgb:
+        options["output_profile"] = "srgb"
     return pyvips.Image.thumbnail_source(
         pyvips.Source.new_from_file(picture.file),
         width,
         height=height,
         size="down",
-        output_profile="srgb",
         fail_on="none",
         **options,
     )
