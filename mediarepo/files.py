@@ -7,6 +7,7 @@ that after a crash. A file goes while its row is locked, so nobody can claim it 
 claims it afterwards finds it gone, and puts it back before he commits.
 """
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -107,6 +108,26 @@ class Files:
             yield first
         async for chunk in chunks:
             yield chunk
+
+    @asynccontextmanager
+    async def descriptor(self, file: FileRecord) -> AsyncIterator[int | None]:
+        """Of a file, for as long as the block lasts; None: it is not on the disk of this machine.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            descriptor = await self._descriptor(file)
+        except Missing:
+            descriptor = await self._descriptor(await self._elsewhere(file))
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    async def _descriptor(self, file: FileRecord) -> int | None:
+        store = self._stores[file.store]
+        return await store.descriptor(file.sha256) if isinstance(store, FilesystemStore) else None
 
     def path(self, file: FileRecord) -> Path | None:
         """Where a file is on the disk of this machine; None: it is elsewhere."""

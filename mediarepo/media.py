@@ -25,7 +25,7 @@ from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
 from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.upkeep import Upkeep
-from mediarepo.uploads import UploadLimits, Uploads
+from mediarepo.uploads import Uploaded, UploadLimits, Uploads
 
 _THREADS = 16
 """That wait for the disk."""
@@ -114,6 +114,13 @@ def build_media(
         max_wait_ms=round(config.media.max_wait_seconds * 1000),
         clock=clock,
     )
+    pictures = build_pictures(
+        config=config, database=database, files=stores.files, spool=stores.spool, clock=clock
+    )
+
+    async def make_thumbnails(uploaded: Uploaded) -> None:
+        await pictures.thumbnails.expect(uploaded.file, uploaded.content_type)
+
     uploads = Uploads(
         database=database,
         files=stores.files,
@@ -122,11 +129,9 @@ def build_media(
         server_name=server_name,
         clock=clock,
         random_bytes=token_bytes,
+        follow=make_thumbnails,
     )
-    pictures = build_pictures(
-        config=config, database=database, files=stores.files, spool=stores.spool, clock=clock
-    )
-    sending = Sending(files=stores.files)
+    sending = Sending(files=stores.files, executor=stores.executor)
     return Media(
         services=MediaServices(
             uploads=uploads,

@@ -26,6 +26,7 @@ from mediarepo.store.filesystem import store_error
 
 _GATHERED_BYTES = 524_288
 """How much is held in memory before it is written: threads and hashes like large pieces."""
+_MAX_PIECES = 32
 _RANDOM_BYTES = 12
 
 T = TypeVar("T")
@@ -171,17 +172,18 @@ class _Writer:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
-        data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._hash.update(data)
-        while data:
-            count = os.write(self._descriptor, data)
-            self._size += count
-            data = data[count:]
+        for piece in pieces if len(pieces) <= _MAX_PIECES else (b"".join(pieces),):
+            self._hash.update(piece)
+            left = memoryview(piece)
+            while left:
+                count = os.write(self._descriptor, left)
+                self._size += count
+                left = left[count:]
 
     def finish(self) -> Spooled:
         self.write(tuple(self._kept) or (b"",))
         assert self._descriptor is not None
-        os.fsync(self._descriptor)
+        os.fdatasync(self._descriptor)
         digest = self._hash.digest()
         complete = self._path.with_name(f"{digest.hex()}-{token_hex(_RANDOM_BYTES)}")
         self._path.rename(complete)

@@ -1,15 +1,18 @@
-"""Smaller pictures, made when somebody first asks for them and kept for all who do so later.
+"""Smaller pictures, made at the upload or when somebody first asks for them, and kept for all who
+do so later.
 
 in memory → in the table → made in an imaging process, once for all who wait
 """
 
+import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from homeserver.clock import Clock
 from homeserver.config.models import ThumbnailsConfig
-from homeserver.errors import ImageTooLarge, ImagingFailed, NotAnImage
+from homeserver.errors import FoyerError, ImageTooLarge, ImagingFailed, NotAnImage
 from homeserver.storage import media_files, thumbnails
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media_files import FileRecord
@@ -17,8 +20,10 @@ from homeserver.storage.thumbnails import ThumbnailKey, ThumbnailRecord
 from mediarepo.addresses import no_such_media
 from mediarepo.coalescing import Once
 from mediarepo.files import Files
+from mediarepo.headers import kind_of
+from mediarepo.imaging.formats import Format
 from mediarepo.imaging.imaging import NOBODY, Imaging
-from mediarepo.imaging.sizes import Target
+from mediarepo.imaging.sizes import Size, Target
 from mediarepo.spool import Spool, contents_of
 
 _MIB = 1_048_576
@@ -28,6 +33,14 @@ _FAILURE_REMEMBERED_MS = 600_000
 _MAX_REMEMBERED = 20_000
 _MAX_THUMBNAIL_BYTES = 64 * _MIB
 _REMOVED_AT_ONCE = 1_000
+
+AT_UPLOAD = (Target(Size(96, 96), "crop"), Target(Size(800, 600), "scale"))
+"""What clients show of most pictures: the first in lists and as avatars, the second in rooms."""
+
+_CONTENT_TYPES = frozenset(each.value for each in Format)
+_AT_UPLOAD_AT_ONCE = 25
+"""Pictures that are being made smaller because they were uploaded."""
+_UPLOAD_WAITS_S = 0.1
 
 _Failure = NotAnImage | ImageTooLarge | ImagingFailed
 
@@ -71,6 +84,8 @@ class Thumbnails:
         self._clock = clock
         self._known: OrderedDict[ThumbnailKey, _Remembered] = OrderedDict()
         self._making: Once[ThumbnailKey, Thumbnail] = Once()
+        self._at_upload = settings.at_upload
+        self._uploaded: set[asyncio.Task[None]] = set()
 
     async def of(self, picture: FileRecord, target: Target, *, owner: int = NOBODY) -> Thumbnail:
         """The thumbnail of a file, which is made if there is none. owner: who wants it.
@@ -87,6 +102,30 @@ class Thumbnails:
             found = await self._making.run(key, partial(self._make, key, picture, target, owner))
         self._remember(key, found, _REMEMBERED_MS)
         return found
+
+    async def expect(self, file: FileRecord, content_type: str) -> None:
+        """Makes what will be asked for first of a picture that somebody uploaded.
+
+        content_type: what it is said to be. Returns when that is done, or a moment later while it
+        goes on: who uploads faster than thumbnails are made is slowed down a little, and what is
+        too much is left until somebody asks for it.
+        """
+        if not self._at_upload or kind_of(content_type) not in _CONTENT_TYPES:
+            return
+        if len(self._uploaded) >= _AT_UPLOAD_AT_ONCE or self._files.path(file) is None:
+            return  # from a bucket, the file would have to come back for each of them
+        task = asyncio.create_task(self._make_expected(file))
+        self._uploaded.add(task)
+        task.add_done_callback(self._uploaded.discard)
+        await asyncio.wait((task,), timeout=_UPLOAD_WAITS_S)
+
+    async def _make_expected(self, picture: FileRecord) -> None:
+        """Nobody in particular wants it yet, so it waits its turn beside those who ask. Whoever
+        asks is told what was wrong; whoever uploads is not.
+        """
+        for target in AT_UPLOAD:
+            with suppress(FoyerError):
+                await self.of(picture, target)
 
     def forget(self, picture: FileRecord, target: Target) -> None:
         """What is remembered of it turned out to be wrong."""
@@ -106,6 +145,9 @@ class Thumbnails:
 
     async def close(self) -> None:
         """Gives up what is being made."""
+        for task in self._uploaded:
+            task.cancel()
+        await asyncio.gather(*self._uploaded, return_exceptions=True)
         await self._making.close()
 
     async def _kept(self, key: ThumbnailKey, picture: FileRecord) -> Thumbnail | None:

@@ -74,6 +74,9 @@ class Uploaded:
     filename: str | None
 
 
+Follow = Callable[[Uploaded], Awaitable[None]]
+
+
 class Uploads:
     """What people of this server put here."""
 
@@ -87,7 +90,9 @@ class Uploads:
         server_name: ServerName,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        follow: Follow,
     ) -> None:
+        """follow: what comes after an upload, before its answer."""
         self._database = database
         self._files = files
         self._arrivals = arrivals
@@ -95,6 +100,7 @@ class Uploads:
         self._server_name = server_name
         self._clock = clock
         self._random_bytes = random_bytes
+        self._follow = follow
         self._running: Counter[int] = Counter()
 
     @property
@@ -112,7 +118,9 @@ class Uploads:
         async def record(db: Connection, new: NewMedia) -> None:
             await media.insert(db, new, self._clock.now_ms())
 
-        return await self._keep(by, upload, address, record)
+        uploaded = await self._keep(by, upload, address, record)
+        await self._follow(uploaded)
+        return uploaded
 
     async def create(self, by: Requester) -> Pending:
         """An address, to which the file comes later. Raises NotAllowed, LimitExceeded."""
@@ -153,6 +161,7 @@ class Uploads:
 
         uploaded = await self._keep(by, upload, address, record)
         self._arrivals.announce(address.uuid)
+        await self._follow(uploaded)
         return uploaded
 
     def _check_waits(self, found: MediaRecord | None, by: Requester) -> None:

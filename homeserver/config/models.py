@@ -281,6 +281,9 @@ class ThumbnailsConfig(Section):
     """An animation with more frames gets a still thumbnail."""
     max_file_mb: Count = 100
     """A larger file gets no thumbnail, in MiB."""
+    at_upload: bool = True
+    """Whether the sizes that most clients ask for (96×96 cut, 800×600) are made when a picture is
+    uploaded. Others are made when somebody first asks for them."""
     keep_days: Count = 90
     """A thumbnail goes after so long, and is made again when somebody wants it."""
 

@@ -1,6 +1,5 @@
 """Files in a folder: `ab/abcd…`."""
 
-import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from homeserver.errors import StoreUnavailable
-from mediarepo.store.store import CHUNK_BYTES, SMALL_BYTES, Held, Missing, hash_of_key, key_of
+from mediarepo.store.store import CHUNK_BYTES, Held, Missing, hash_of_key, key_of
+from mediarepo.threads import in_thread
 
 NAME = "filesystem"
 _LISTED_AT_ONCE = 1_000
@@ -24,7 +24,7 @@ class FilesystemStore:
 
     def __init__(self, *, folder: Path, executor: Executor) -> None:
         self._folder = folder
-        self._executor = executor
+        self.executor = executor
 
     @property
     def name(self) -> str:
@@ -41,12 +41,14 @@ class FilesystemStore:
     async def open(
         self, sha256: bytes, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
-        descriptor = await self.run(_open, self.path(sha256))
-        is_small = end is not None and end - start <= SMALL_BYTES
-        at_once = SMALL_BYTES if is_small else CHUNK_BYTES
+        if end is not None and end - start <= CHUNK_BYTES:
+            if chunk := await self.run(_read, self.path(sha256), start, end):
+                yield chunk
+            return
+        descriptor = await self.descriptor(sha256)
         try:
             while end is None or start < end:
-                size = at_once if end is None else min(at_once, end - start)
+                size = CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - start)
                 chunk = await self.run(os.pread, descriptor, size, start)
                 if not chunk:
                     return
@@ -54,6 +56,10 @@ class FilesystemStore:
                 start += len(chunk)
         finally:
             os.close(descriptor)
+
+    async def descriptor(self, sha256: bytes) -> int:
+        """Of an open file, which the caller closes. Raises Missing, StoreUnavailable."""
+        return await self.run(_open, self.path(sha256))
 
     async def size(self, sha256: bytes) -> int | None:
         return await self.run(_size, self.path(sha256))
@@ -69,9 +75,8 @@ class FilesystemStore:
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread. Raises Missing for a file that is not there, else StoreUnavailable."""
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, lambda: work(*args, **kwargs))
+            return await in_thread(self.executor, work, *args, **kwargs)
         except OSError as error:
             raise store_error(error) from error
 
@@ -120,6 +125,14 @@ def _sync(folder: Path) -> None:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _read(path: Path, start: int, end: int) -> bytes:
+    descriptor = _open(path)
+    try:
+        return os.pread(descriptor, end - start, start)
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int | None:

@@ -7,10 +7,8 @@ from typing import Protocol
 
 from homeserver.errors import StoreUnavailable
 
-CHUNK_BYTES = 262_144
-"""How much is read at once of large files, so that many slow readers need little memory."""
-SMALL_BYTES = 1_048_576
-"""What is read at once as a whole."""
+CHUNK_BYTES = 131_072
+"""How much is read at once, so that many slow readers need little memory."""
 
 
 class Missing(StoreUnavailable):

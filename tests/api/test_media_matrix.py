@@ -1,15 +1,14 @@
 """Uploads and downloads. Source: content-repo.yaml, authed-content-repo.yaml, v1.19."""
 
 import asyncio
-import errno
 import hashlib
+import resource
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
 from homeserver.storage.database import Database
-from mediarepo.store import filesystem
 from tests.support.media import DOWNLOAD, UPLOAD, MediaServer, media_server, place
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 5
@@ -270,20 +269,14 @@ class TestFailures:
         while len(server.files()) > 1:  # noqa: ASYNC110 - the server hears of it a moment later
             await asyncio.sleep(0.01)
 
-    async def test_a_full_disk_is_told_and_leaves_nothing(self, server, alice, monkeypatch):
-        real = filesystem.os.write
-        written = 0
-
-        def write(descriptor, data):
-            nonlocal written
-            written += len(data)
-            if written > 1_000_000:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(descriptor, data)
-
-        monkeypatch.setattr(filesystem.os, "write", write)
-        got = await alice.tries_to_upload(b"x" * 3_000_000)
-        monkeypatch.undo()
+    async def test_a_full_disk_is_told_and_leaves_nothing(self, server, alice):
+        """The system refuses to make a file longer, in the middle of it."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, hard))
+        try:
+            got = await alice.tries_to_upload(b"x" * 3_000_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert (got.status, got.errcode) == (503, "M_UNKNOWN")
         assert b"no space left" in got.body
         assert server.files() == []

@@ -9,6 +9,10 @@ import pytest
 
 from homeserver.config.models import ThumbnailsConfig
 from homeserver.storage.database import Database
+from mediarepo import thumbnails
+from mediarepo.imaging.sizes import Target
+from mediarepo.small_files import SmallFiles
+from mediarepo.thumbnails import AT_UPLOAD
 from tests.support import pictures
 from tests.support.media import Got, MediaServer, MediaUser, media_server, place
 from tests.support.pictures import colour_at, decoded
@@ -107,14 +111,14 @@ class TestGetContentThumbnailAuthed:
 
     async def test_it_is_made_once_however_many_want_it(self, alice, server, monkeypatch):
         made = []
-        thumbnails = server.media.pictures.imaging
-        make = thumbnails.thumbnail
+        imaging = server.media.pictures.imaging
+        make = imaging.thumbnail
 
         async def counted(*args, **kwargs):
             made.append(args)
             return await make(*args, **kwargs)
 
-        monkeypatch.setattr(thumbnails, "thumbnail", counted)
+        monkeypatch.setattr(imaging, "thumbnail", counted)
         uri = await alice.uploads(pictures.jpeg(pictures.noise(800, 800)))
         got = await asyncio.gather(*(thumbnail(alice, uri) for _ in range(20)))
         assert len({each.body for each in got}) == 1
@@ -201,6 +205,78 @@ class TestGetContentThumbnail:
             assert (got.status, got.headers["Content-Type"]) == (200, "image/jpeg")
 
 
+class TestAtUpload:
+    """What everybody will ask for is made before somebody does."""
+
+    @pytest.fixture
+    async def server(self, database: Database, tmp_path) -> AsyncIterator[MediaServer]:
+        made_early = SMALL.model_copy(update={"at_upload": True})
+        async with media_server(database, tmp_path, thumbnails=made_early) as running:
+            yield running
+
+    @pytest.fixture
+    def makings(self, server, monkeypatch) -> list[Target]:
+        """Which thumbnails were drawn."""
+        drawn: list[Target] = []
+        imaging = server.media.pictures.imaging
+        make = imaging.thumbnail
+
+        async def noted(file, target, **kwargs):
+            drawn.append(target)
+            return await make(file, target, **kwargs)
+
+        monkeypatch.setattr(imaging, "thumbnail", noted)
+        return drawn
+
+    @pytest.mark.parametrize("how", ["uploaded", "to an address"])
+    async def test_they_are_there_before_anybody_asks(self, server, alice, makings, how):
+        picture = pictures.jpeg(pictures.halves(1000, 750))
+        if how == "uploaded":
+            uri = await alice.uploads(picture, "image/jpeg")
+        else:
+            uri = (await alice.creates())["content_uri"]
+            assert (await alice.fills(uri, picture, "image/jpeg")).status == 200
+        await made(server)
+        assert makings == list(AT_UPLOAD)
+        for width, height, method in ((96, 96, "crop"), (800, 600, "scale")):
+            got = await thumbnail(alice, uri, width, height, method=method)
+            assert (got.status, decoded(got.body).height) == (200, height)
+        assert len(makings) == 2
+        assert (await thumbnail(alice, uri, 320, 240)).status == 200
+        assert len(makings) == 3
+
+    async def test_none_of_what_does_not_say_that_it_is_a_picture(self, server, alice, makings):
+        """Encrypted files do not, whatever they are."""
+        for content_type in (None, "application/octet-stream", "image/svg+xml", "video/mp4"):
+            await alice.uploads(pictures.jpeg(pictures.noise(200, 200)), content_type)
+        assert makings == []
+
+    async def test_what_turns_out_to_be_none_is_uploaded_all_the_same(self, server, alice):
+        uri = await alice.uploads(b"words", "image/png")
+        await made(server)
+        assert (await alice.downloads(uri)).body == b"words"
+        assert (await thumbnail(alice, uri)).errcode == "M_UNKNOWN"
+
+    async def test_many_uploads_leave_most_for_later_and_nobody_is_refused(
+        self, server, alice, makings, monkeypatch
+    ):
+        """The queue is short, and apart from that of people who ask."""
+        monkeypatch.setattr(thumbnails, "_AT_UPLOAD_AT_ONCE", 2)
+        monkeypatch.setattr(thumbnails, "_UPLOAD_WAITS_S", 0)
+        each = [pictures.jpeg(pictures.noise(200 + n, 200)) for n in range(12)]
+        uris = await asyncio.gather(*(alice.uploads(one, "image/jpeg") for one in each[:4]))
+        uris += [await alice.uploads(one, "image/jpeg") for one in each[4:]]
+        got = await asyncio.gather(*(thumbnail(alice, uri, method="crop") for uri in uris))
+        assert {one.status for one in got} == {200}
+        await made(server)
+        assert len(makings) <= 2 * len(each)
+
+
+async def made(server: MediaServer) -> None:
+    """Returns when all that was begun at uploads is done."""
+    await asyncio.gather(*server.media.pictures.thumbnails._uploaded)
+
+
 class TestUpkeep:
     async def test_old_ones_go_and_are_made_again(self, alice, server, monkeypatch):
         uri = await alice.uploads(pictures.png(pictures.plain(500, 500)))
@@ -210,6 +286,7 @@ class TestUpkeep:
         await made.sweep()
         await discard_unused(server)
         assert len(server.files()) == 1
+        server.media.services.sending._small_files = SmallFiles(max_bytes=0)
         assert (await thumbnail(alice, uri)).body == before.body
         assert len(server.files()) == 2
 

@@ -135,14 +135,17 @@ class MediaServer:
 
 
 def media_config(folder: Path, *, base: Config = OPEN, **settings: Any) -> Config:
-    """settings: of `[media]`, and `max_attachment_size_mb`."""
+    """settings: of `[media]`, and `max_attachment_size_mb`. No thumbnails are made at uploads
+    unless they say so, so that tests know which files there are.
+    """
     changes: dict[str, Any] = {
         "server": ServerConfig(name=base.server.name, data_dir=folder),
     }
     if "max_attachment_size_mb" in settings:
         size = settings.pop("max_attachment_size_mb")
         changes["storage"] = base.storage.model_copy(update={"max_attachment_size_mb": size})
-    changes["media"] = base.media.model_copy(update=settings)
+    thumbnails = base.media.thumbnails.model_copy(update={"at_upload": False})
+    changes["media"] = base.media.model_copy(update={"thumbnails": thumbnails, **settings})
     return base.model_copy(update=changes)
 
 
