@@ -5,7 +5,17 @@ from types import MappingProxyType
 
 from bench.figures import Figure
 from bench.lab import Lab
-from bench.workloads import big_room, closed, encrypted, fanout, idle, media, one_room, storage
+from bench.workloads import (
+    big_room,
+    closed,
+    encrypted,
+    fanout,
+    idle,
+    media,
+    media_memory,
+    one_room,
+    storage,
+)
 
 Workload = Callable[[Lab], Awaitable[list[Figure]]]
 
@@ -20,5 +30,6 @@ WORKLOADS: Mapping[str, Workload] = MappingProxyType(
         "big-room": big_room.measure,
         "media-thumbnails": media.measure,
         "encrypted-rooms": encrypted.measure,
+        "media-memory": media_memory.measure,
     }
 )
