@@ -70,9 +70,11 @@ class Visit:
 def visit_joined(
     room: OwnRoom, readable: ReadableRoom, moved: Movement, *, since: int | None, upto: int
 ) -> Visit:
-    """A room that the reader is in. since: position that he has come to; None: he begins."""
-    then = None if since is None else value_at(readable.membership, moved.version_then)
-    if since is None or then != "join":
+    """A room that the reader is in. since: position that he has come to; None: he begins.
+
+    Who left it meanwhile and came back is told of it anew, for he may have been told that he left.
+    """
+    if since is None or not _stayed(readable.membership, moved.version_then, moved.version):
         return Visit(room, readable, -MAX_POSITION, upto, UNKNOWN, moved.version, is_fresh=True)
     return Visit(room, readable, since, upto, moved.version_then, moved.version, is_fresh=False)
 
@@ -148,6 +150,13 @@ def by_room(rows: Iterable[StateRow]) -> Mapping[int, list[StateRow]]:
     for row in rows:
         found.setdefault(row.room_nid, []).append(row)
     return found
+
+
+def _stayed(membership: Intervals, since: int, until: int) -> bool:
+    """Whether he was joined at all versions of a stretch."""
+    return value_at(membership, since) == "join" and all(
+        value == "join" for version, value in membership if since < version <= until
+    )
 
 
 def _end_of_stay(membership: Intervals) -> int | None:

@@ -284,3 +284,20 @@ async def test_a_leave_that_holds_again_is_told(postgres):
         await admitter.admit(room, other.message(ALICE, "he is gone"))
         await bob.syncs()
         assert bob.view.left == {}
+
+
+async def test_who_left_and_came_back_is_told_of_the_room_anew(database_dsn):
+    """A client may have been told that he left, and then has nothing of the room any more."""
+    async with another_process(database_dsn) as server, syncing_of(server) as syncing:
+        play = await play_of(server, syncing, syncing)
+        bob = play.people[1]
+        client = Client(bob, syncing, ClientView(bob.user_id), SHORT, state_after=False)
+        await client.syncs()
+        await play.performs("leave", 1, 1, 0, 0)
+        await play.performs("topic", 0, 0, 0, 0)
+        await play.performs("join", 1, 1, 0, 0)
+        client.view.joined.clear()
+        await client.syncs()
+        fresh = replace(client, view=ClientView(bob.user_id))
+        await fresh.syncs()
+        client.view.holds_against(fresh.view)
