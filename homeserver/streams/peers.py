@@ -63,6 +63,7 @@ class Peers:
         self._bus = bus
         self._clock = clock
         self._name = uuid4().hex
+        self._has_left = False
         self._heard_at: dict[str, float] = {}
         self._shared: dict[str, Shared] = {}
         self._inbox: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_MAX_WAITING)
@@ -78,19 +79,21 @@ class Peers:
 
     def tell(self, topic: str, rows: Sequence[Row]) -> None:
         """Something changed here. Nothing is sent where nobody else is."""
-        if not self.is_alone:
+        if not self.is_alone and not self._has_left:
             for part in _parts(rows):
                 self._say(topic, part, _PART)
 
     def greet(self) -> None:
         """To be called when the bus is connected (again): asks the others for everything."""
-        self._bus.share(TOPIC, f"{_HELLO} {self._name}")
-        self._tell_all()
+        if not self._has_left:
+            self._bus.share(TOPIC, f"{_HELLO} {self._name}")
+            self._tell_all()
 
     def leave(self) -> None:
-        """This process ends: nobody needs to wait until that is noticed."""
+        """This process ends: nobody needs to wait until that is noticed. It says nothing more."""
         if not self.is_alone:
             self._bus.share(TOPIC, f"{_BYE} {self._name}")
+        self._has_left = True
 
     async def listen(self) -> None:
         """Takes over what others say, in order, until cancelled."""
@@ -115,7 +118,7 @@ class Peers:
 
     async def run(self) -> None:
         """Says that this process is there, and misses others, until cancelled."""
-        while True:
+        while not self._has_left:
             await asyncio.sleep(BEAT_S)
             self._bus.share(TOPIC, f"{_BEAT} {self._name}")
             self.pass_time()
@@ -140,7 +143,8 @@ class Peers:
         is_new = peer not in self._heard_at
         self._heard_at[peer] = self._clock.monotonic()
         if what == _HELLO:
-            self._tell_all()
+            if not self._has_left:
+                self._tell_all()
         elif is_new:
             # What it has to tell was said before anybody listened here.
             self.greet()

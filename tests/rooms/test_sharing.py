@@ -152,7 +152,9 @@ class TestPresence:
         await first.actions.presence.update(alice, 1, "online")
         await shares(wire)
         first.core.streams.peers.leave()
-        await wire.settles()
+        await first.actions.presence.update(alice, 1, "busy")
+        second.core.streams.peers.greet()
+        await shares(wire)
         assert status(second, alice) == "offline"
 
     async def test_one_that_dies_is_missed(self, wire, talk):
