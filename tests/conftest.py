@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from homeserver.storage.database import Database
+from tests.support.exercised import Exercised
 from tests.support.postgres import fresh_database, shared_postgres
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Exercised())
 
 
 @pytest.fixture(scope="session")

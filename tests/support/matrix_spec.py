@@ -21,6 +21,8 @@ from referencing.jsonschema import DRAFT202012
 SPEC = Path(__file__).parents[1] / "spec"
 TOKEN_ERRORS = frozenset({"M_MISSING_TOKEN", "M_UNKNOWN_TOKEN", "M_USER_LOCKED"})
 CLIENT_SERVER = SPEC / "api" / "client-server"
+SEEN: set[tuple[str, int]] = set()
+"""Operations, by ID, and the statuses of their answers, as far as tests have got any."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def check_answer(method: str, raw_path: str, status: int, body: Any) -> None:
     """Errors need only be standard errors, unless the specification says more about the status;
     those about access tokens are the same everywhere (C-S API v1.19 "Using access tokens").
     """
-    operation = find(method, raw_path)
+    operation = seen(method, raw_path, status)
     if operation is None:
         # A proposal, or a mistake of the test's, which then has no success.
         assert status < 400 or isinstance(body["errcode"], str)
@@ -59,6 +61,14 @@ def check_answer(method: str, raw_path: str, status: int, body: Any) -> None:
         # A challenge of user-interactive authentication has none until an attempt fails.
         is_challenge = status == 401 and "flows" in body and "errcode" not in body
         assert is_challenge or (isinstance(body["errcode"], str) and isinstance(body["error"], str))
+
+
+def seen(method: str, raw_path: str, status: int) -> SpecOperation | None:
+    """Notes that there was an answer; the operation that it is of."""
+    operation = find(method, raw_path)
+    if operation is not None:
+        SEEN.add((operation.operation_id, status))
+    return operation
 
 
 def find(method: str, raw_path: str) -> SpecOperation | None:

@@ -21,7 +21,7 @@ from mediarepo.media import Media
 from mediarepo.remote import RemoteMedia
 from tests.support.api_server import NO_REMOTE_MEDIA, OPEN
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
-from tests.support.matrix_spec import check_answer
+from tests.support.matrix_spec import check_answer, seen
 
 UPLOAD = "/_matrix/media/v3/upload"
 CREATE = "/_matrix/media/v1/create"
@@ -70,6 +70,8 @@ class MediaUser:
         got = Got(response.status, response.headers, await response.read())
         if got.headers.get("Content-Type", "").startswith("application/json") and method != "HEAD":
             check_answer(method, response.url.raw_path, got.status, json.loads(got.body))
+        else:
+            seen(method, response.url.raw_path, got.status)
         return got
 
     async def uploads(
