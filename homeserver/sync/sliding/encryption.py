@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from e2e.device_lists import NO_CHANGES, DeviceListChanges, load_changes
+from e2e.device_lists import NO_CHANGES, DeviceListChanges, changes_since, load_changes
 from homeserver.errors import InvalidInput
 from homeserver.requester import Requester
 from homeserver.storage.database import Connection
@@ -66,13 +66,20 @@ async def read_news(
             db, by.session_nid, after=after, upto=now.to_device, limit=limit
         )
     changes = NO_CHANGES
-    if E2EE in request.extensions and since is not None and _may_have_changed(since, now):
-        changes = await load_changes(db, by, events=since.events, device_lists=since.device_lists)
+    if E2EE in request.extensions and since is not None:
+        changes = await _changes(db, by, since, now)
     return EncryptionNews(events, next_batch, changes)
 
 
-def _may_have_changed(since: SyncToken, now: Positions) -> bool:
-    return since.device_lists < now.device_lists or since.events < now.events
+async def _changes(
+    db: Connection, by: Requester, since: SyncToken, now: Positions
+) -> DeviceListChanges:
+    """Memberships are looked at only where something happened in rooms."""
+    if since.events < now.events:
+        return await load_changes(db, by, events=since.events, device_lists=since.device_lists)
+    if since.device_lists < now.device_lists:
+        return await changes_since(db, by, {}, {}, after=since.device_lists)
+    return NO_CHANGES
 
 
 def extensions(news: EncryptionNews, request: SlidingRequest, stock: Stock) -> dict[str, Any]:
