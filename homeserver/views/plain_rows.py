@@ -9,7 +9,7 @@ from homeserver.event_filter import EventFilter
 from homeserver.events import canonical_json
 from homeserver.events.redaction import redact
 from homeserver.identifiers import UserID
-from homeserver.message_json import Message, MessageParts, cut, head_of, parts_of
+from homeserver.message_json import Message, message_head
 from homeserver.requester import Requester
 from homeserver.storage import events
 from homeserver.storage.database import Connection
@@ -60,7 +60,8 @@ async def render_rows(
     rendered = [
         whole[row.event_nid] if row.raw is None else writer.message(row, row.raw) for row in rows
     ]
-    return Rendered(rendered, writer.senders | {UserID(each["sender"]) for each in whole.values()})
+    senders = writer.senders.union(UserID(each["sender"]) for each in whole.values())
+    return Rendered(rendered, frozenset(senders))
 
 
 def cacheable(
@@ -86,34 +87,23 @@ class _Writer:
         self._room_id = orjson.dumps(room.record.room_id)
         self._erased = erased
         self._memberships: dict[int, bytes] = {}
-        self._senders: set[bytes] = set()
-
-    @property
-    def senders(self) -> frozenset[UserID]:
-        return frozenset(UserID(orjson.loads(each)) for each in self._senders)
+        self.senders: set[UserID] = set()
 
     def message(self, row: PlainRow, raw: bytes) -> Message:
         membership = self._membership(row.state_version)
-        parts = self._parts(row, raw, membership)
-        self._senders.add(parts.sender)
+        pdu = canonical_json.decode_strict(raw)
+        if self._erased and pdu["sender"] in self._erased and membership != b"join":
+            pdu = redact(pdu, self._room.record.version)
+        self.senders.add(pdu["sender"])
         own = None if row.txn_id is None else without_scope(row.txn_id)
         return Message(
-            head=head_of(
-                parts, event_id=row.event_id, room_id=self._room_id, membership=membership
+            head=message_head(
+                pdu, event_id=row.event_id, room_id=self._room_id, membership=membership
             ),
-            sent_at=int(parts.sent_at),
+            sent_at=pdu["origin_server_ts"],
             session_nid=row.session_nid,
             txn_id=None if own is None else canonical_json.compact(orjson.dumps(own)),
         )
-
-    def _parts(self, row: PlainRow, raw: bytes, membership: bytes) -> MessageParts:
-        may_be_hidden = bool(self._erased) and membership != b"join"
-        if row.session_nid is not None and not may_be_hidden:
-            return cut(raw)
-        pdu = canonical_json.decode_strict(raw)
-        if may_be_hidden and pdu["sender"] in self._erased:
-            pdu = redact(pdu, self._room.record.version)
-        return parts_of(pdu)
 
     def _membership(self, state_version: int) -> bytes:
         """The reader's; events between two changes of the state share it."""
