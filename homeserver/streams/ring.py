@@ -124,17 +124,30 @@ class Tail(Generic[Row]):
     async def run(self) -> None:
         """Reads what was announced and not handed over, until cancelled."""
         while True:
-            try:
-                async with asyncio.timeout(IDLE_POLL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                self.poll()
+            was_woken = await self._woken()
             self._wake.clear()
             try:
+                if not was_woken:
+                    await self._look()
                 await self._catch_up()
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
                 self._wake.set()
+
+    async def _woken(self) -> bool:
+        """False: nobody has said anything for a while."""
+        try:
+            async with asyncio.timeout(IDLE_POLL_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _look(self) -> None:
+        """Whether an announcement was missed: one statement, for this goes on when nothing else
+        does."""
+        async with self._database.connection() as db:
+            self.announced(await self._newest(db))
 
     async def _catch_up(self) -> None:
         self._reading = True
