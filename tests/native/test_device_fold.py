@@ -18,7 +18,7 @@ from tests.support.postgres import fresh_database
 
 NAMES = ("alice", "bob", "carl")
 ACTS = (
-    "join", "join", "leave", "leave", "change", "change", "hear", "hear", "peep", "lose", "come",
+    "join", "leave", "leave", "leave", "change", "change", "hear", "hear", "peep", "lose", "come",
 )  # fmt: skip
 PATIENCE_S = 60.0
 step = st.tuples(st.sampled_from(ACTS), st.integers(0, 2), st.integers(0, 2))
@@ -100,7 +100,9 @@ class Follower:
 
 
 class Play:
-    """Three people, each of whom made a channel, who come, go, and change their devices."""
+    """Three people, each of whom made a channel where one of the others is, so that any two share
+    one room; who go, come back, and change their devices.
+    """
 
     def __init__(self, server: MatrixServer, people: list[MatrixUser]) -> None:
         self.server = server
@@ -117,6 +119,8 @@ class Play:
             self._makers[user.user_id] = KeyMaker.of(me["user_id"], me["device_id"])
             wanted = {"type": "channel", "public": True, "name": f"{number}", "members": []}
             self.rooms.append((await user.native.post("/api/rooms", wanted))["id"])
+        for who, user in enumerate(self.people):
+            await self._moves(user, "join", self.rooms[who - 1])
         for follower in self.followers:
             await follower.come()
 
