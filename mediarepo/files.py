@@ -73,8 +73,9 @@ class Files:
 
     async def store(self, spooled: Spooled, record: Record[T]) -> T:
         """Stores what was received. Raises as `keep` does."""
-        await self._stores[self._new_store].put(spooled.sha256, spooled.path)
         try:
+            # A store that fails may have kept it all the same.
+            await self._stores[self._new_store].put(spooled.sha256, spooled.path)
             async with self._database.transaction() as db:
                 file = await media_files.claim(
                     db,

@@ -102,7 +102,9 @@ def _bucket(settings: S3Config) -> Bucket:
         client_options={
             "allow_http": settings.endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=_CONNECT_S),
-            "timeout": timedelta(seconds=_ANSWER_S),
+            "read_timeout": timedelta(seconds=_ANSWER_S),
+            # Whoever downloads may take his time.
+            "timeout": timedelta(days=1),
         },
         retry_config={
             "max_retries": _RETRIES,

@@ -3,17 +3,21 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
 from homeserver.clock import SystemClock
 from homeserver.config import S3Config
 from homeserver.storage.database import Database
+from homeserver.storage.media_expiry import Selection
 from mediarepo.maintenance import Maintenance, are_whole
 from mediarepo.store import Missing
 from mediarepo.store.s3 import S3Store
 from tests.support.bucket import Bucket, running_bucket
-from tests.support.media import MediaServer, media_config, media_server
+from tests.support.cutter import Cutter, cutter
+from tests.support.media import MediaServer, media_config, media_server, place
+from tests.support.pictures import halves, png
 
 LARGE = b"0123456789abcdef" * 600_000
 
@@ -98,6 +102,61 @@ class TestBucket:
         async with database.connection() as db:
             await db.execute("ALTER TABLE media ADD CONSTRAINT no CHECK (size <> 5)")
         assert (await alice.tries_to_upload(b"12345")).status == 500
+        assert await held(settings) == {}
+
+
+class TestCutOff:
+    """The service goes away in the middle."""
+
+    @pytest.fixture
+    async def wire(self, settings) -> AsyncIterator[Cutter]:
+        async with cutter(settings.endpoint) as running:
+            yield running
+
+    @pytest.fixture
+    async def server(self, database, tmp_path, settings, wire) -> AsyncIterator[MediaServer]:
+        through = settings.model_copy(update={"endpoint": wire.url})
+        async with media_server(database, tmp_path, store="s3", s3=through) as running:
+            yield running
+
+    async def test_an_upload_is_refused_and_leaves_nothing(self, server, alice, wire, settings):
+        data = LARGE * 3
+        wire.max_up = len(data) // 2
+        got = await alice.tries_to_upload(data)
+        assert (got.status, got.errcode) == (503, "M_UNKNOWN")
+        assert server.files() == []
+        wire.mends()
+        await server.media.stores.files.recover()
+        assert await held(settings) == {}
+        assert (await alice.downloads(await alice.uploads(data))).body == data
+
+    async def test_what_was_kept_without_an_answer_goes_again(self, server, alice, wire, settings):
+        wire.unanswered = b"PUT "
+        assert (await alice.tries_to_upload(b"kept, but who knows")).status == 503
+        assert await held(settings) == {}
+
+    async def test_a_download_ends_before_its_end(self, server, alice, wire):
+        uri = await alice.uploads(LARGE)
+        wire.max_down = 2_000_000
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await alice.downloads(uri)
+        got = await alice.downloads(uri)
+        assert (got.status, got.errcode) == (503, "M_UNKNOWN")
+        wire.mends()
+        assert (await alice.downloads(uri)).body == LARGE
+
+
+class TestUpkeep:
+    async def test_thumbnails_are_kept_there_too_and_go_with_their_picture(
+        self, server, alice, settings, database
+    ):
+        uri = await alice.uploads(png(halves(400, 300)), "image/png")
+        path = f"/_matrix/client/v1/media/thumbnail/{place(uri)}?width=96&height=96"
+        got = await alice.asks("GET", path)
+        assert (got.status, got.headers["Content-Type"]) == (200, "image/jpeg")
+        assert len(await held(settings)) == 2
+        assert server.files() == []
+        assert await maintenance(server, database).purge(Selection(), unseen) == 1
         assert await held(settings) == {}
 
 
