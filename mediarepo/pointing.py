@@ -51,27 +51,33 @@ class Pointing:
     async def download(
         self, call: Call[AnyQuery, NoBody], by: Requester, request: web.Request
     ) -> web.StreamResponse:
-        """C-S API v1.19 `getContentAuthed`, `getContentThumbnailAuthed`: "Clients MUST follow"."""
-        return self.redirect(request, request.rel_url.raw_path, self._link(address_of(call), by))
+        """C-S API v1.19 `getContentAuthed`, `getContentThumbnailAuthed`: "Clients MAY be redirected
+        using the 307/308 responses".
+        """
+        return self._redirect(request, request.rel_url.raw_path, self._link(address_of(call), by))
 
     async def open_download(
         self, call: Call[AnyQuery, NoBody], request: web.Request
     ) -> web.StreamResponse:
-        """C-S API v1.19 `getContent`: only "if the client has opted in with `allow_redirect`"."""
+        """C-S API v1.19 `allow_redirect`: "When not explicitly set to `true` the server must return
+        the media content itself."
+        """
         if not call.query.allow_redirect:
             return await self._relay.pass_on(request)
-        return self.redirect(request, request.rel_url.raw_path, {})
+        return self._redirect(request, request.rel_url.raw_path, {})
 
     def native_download(self, request: web.Request, by: Requester) -> web.StreamResponse:
         place = request.match_info
         link = self._link(parse_address(place["server_name"], place["media_id"]), by)
         path = LINKED + request.rel_url.raw_path.removeprefix(_ATTACHMENTS)
-        return self.redirect(request, path, link)
+        return self._redirect(request, path, link)
 
     def _link(self, address: MediaAddress, by: Requester) -> dict[str, str]:
         return {"link": self._links.make(address, by.user_nid)}
 
-    def redirect(self, request: web.Request, path: str, more: dict[str, str]) -> web.StreamResponse:
+    def _redirect(
+        self, request: web.Request, path: str, more: dict[str, str]
+    ) -> web.StreamResponse:
         """more: of the query. Status 307, for where media are may change."""
         asked = {key: request.query[key] for key in _PASSED_ON if key in request.query}
         query = urlencode({**asked, **more})
