@@ -6,10 +6,18 @@ import signal
 from collections.abc import Iterator
 
 import aiohttp
+import asyncpg
 import pytest
 
+from homeserver.storage.embedded import running_dsn
 from tests.support.live_server import GENEROUS, HANGING_S, LiveServer, running
 from tests.support.media_process import Someone, half_an_upload, media_process, registers, until
+
+_SOMEBODY_WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+_THUMBNAIL = """
+    INSERT INTO thumbnails (source, width, height, method, animated, content_type, created_at)
+    VALUES ($1, 96, 96, 'crop', false, 'image/png', 0)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +146,48 @@ class TestOperators:
         digits = hashlib.sha256(b"12345").hexdigest()
         assert not (server.data_dir / "media" / "files" / digits[:2] / digits).exists()
         assert verified(server)["ok"]
+
+    async def test_a_purge_that_was_killed_goes_on(self, server, http):
+        heidi = await registers(http, server.url, "heidi")
+        data = [bytes([number]) * 1_000 for number in range(6)]
+        for each in data:
+            await heidi.uploads(server.url, each)
+        selection = ("--user", "@heidi:foyer.example", "--json")
+        held = hashlib.sha256(data[3]).digest()
+        database = await asyncpg.connect(running_dsn(server.data_dir))
+        await database.execute(_THUMBNAIL, held)
+        async with database.transaction():
+            # It comes as far as this one: out of the store, and its row not yet gone.
+            await database.execute("SELECT FROM thumbnails WHERE source = $1 FOR UPDATE", held)
+            with server.foyer_runs("media", "purge", *selection) as purge:
+                while not await database.fetchval(_SOMEBODY_WAITS):
+                    pass
+                purge.kill()
+                assert purge.wait(HANGING_S) == -signal.SIGKILL
+        await database.close()
+        assert server.foyer("media", "verify").returncode == 1
+        assert server.foyer("media", "purge", *selection).returncode == 0
+        for each in data:
+            digits = hashlib.sha256(each).hexdigest()
+            assert not (server.data_dir / "media" / "files" / digits[:2] / digits).exists()
+        assert verified(server)["ok"]
+
+    async def test_usage_of_rooms(self, server, http):
+        ivan = await registers(http, server.url, "ivan")
+        place = await ivan.uploads(server.url, b"123456789")
+        url = server.url + "/_matrix/client/v3/"
+        async with http.post(url + "createRoom", json={}, headers=ivan.headers) as made:
+            room = (await made.json())["room_id"]
+        content = {"msgtype": "m.file", "body": "a", "url": f"mxc://{place}"}
+        path = f"{url}rooms/{room}/send/m.room.message/1"
+        async with http.put(path, json=content, headers=ivan.headers) as sent:
+            assert sent.status == 200
+        while True:  # references are counted a moment later
+            usage = json.loads(server.foyer("media", "usage", "--rooms", "--json").stdout)
+            found = [each for each in usage["usage"] if each["whose"] == room]
+            if found:
+                break
+        assert found == [{"whose": room, "media": 1, "bytes": 9}]
 
     @pytest.mark.parametrize(
         "wrong",

@@ -198,6 +198,22 @@ class LiveServer:
             check=False,
         )
 
+    @contextmanager
+    def foyer_runs(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that is not waited for; it is ended with the block."""
+        process = subprocess.Popen(
+            self._command(*arguments),
+            cwd=_ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(HANGING_S)
+
     def problems(self, since: int = 0) -> list[str]:
         """Lines of its log that tell of a defect. since: length of the log, in characters."""
         lines = _whole_lines(self.log[since:])
