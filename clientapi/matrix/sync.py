@@ -16,7 +16,7 @@ _STATUS = MappingProxyType({"online": "online", "unavailable": "away", "offline"
 
 
 class SyncQuery(Query):
-    """Parameters of a sync; `use_state_after` also under its name as a proposal (MSC4222)."""
+    """Parameters of a sync."""
 
     filter: str | None = None
     since: str | None = None
