@@ -137,6 +137,7 @@ def _read_on(readers: Sequence[socket.socket], left: list[int]) -> None:
     room = bytearray(_TAKEN_AT_ONCE)
     with selectors.DefaultSelector() as selector:
         for number, each in enumerate(readers):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _TAKEN_AT_ONCE)
             selector.register(each, selectors.EVENT_READ, number)
         while selector.get_map():
             for key, _ in selector.select():
