@@ -247,6 +247,8 @@ def test_one_command_at_a_time_has_the_keys_and_an_interruption_ends_it_cleanly(
     refused = office.bob.runs("rooms")
     assert (refused.returncode, "another process" in refused.stderr) == (1, True)
     opened.send_signal(signal.SIGINT)
+    # Before its input ends, which would end it, too.
+    opened.wait(timeout=_PATIENCE_S)
     output, errors = opened.communicate(timeout=_PATIENCE_S)
     assert opened.returncode == 130
     assert "Traceback" not in output + errors
