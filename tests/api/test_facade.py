@@ -178,9 +178,11 @@ class TestBodies:
         assert response.status == 201
         assert told.call.body.content == "Hello"
 
-    @pytest.mark.parametrize(
-        "data", [b"", b"{", b"\xff\xfe", b'{"content": "\\ud800"}', b"[" * 999]
-    )
+    async def test_without_a_body_something_is_missing(self, client):
+        refused = await problem(await client.post(MESSAGES, data=b""), 400, "INVALID_INPUT")
+        assert refused["message"] == "content is missing"
+
+    @pytest.mark.parametrize("data", [b"{", b"\xff\xfe", b'{"content": "\\ud800"}', b"[" * 999])
     async def test_what_is_no_json_is_refused(self, client, data):
         assert (
             "JSON"

@@ -333,7 +333,8 @@ class TestCost:
         before = await self.positions(server)
         async with written_rows(server.database) as written:
             await moves(server, bob, room, "join")
-            await server.says(alice, room, "hello")
+            event_type = "m.room.encrypted" if is_encrypted else "m.room.message"
+            await server.sends(alice, room, event_type, {"body": "hello"})
             await moves(server, bob, room, "leave")
         assert written["events"] == 3
         assert not written.keys() & DEVICE_TABLES

@@ -27,6 +27,7 @@ async def syncing_of(server: Server, config: Config | None = None) -> AsyncItera
         room_views=build_room_views(
             database=server.database,
             streams=server.core.streams,
+            server_name=SERVER,
             searchable=False,
             clock=server.clock,
         ),
