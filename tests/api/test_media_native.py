@@ -13,6 +13,7 @@ from schema.wire.objects import Attachment
 from tests.support.matrix_server import MatrixUser
 from tests.support.media import MediaServer, media_server
 from tests.support.pictures import decoded, halves, png
+from tests.support.play import eventually
 
 PICTURE = png(halves(40, 30))
 TEXT = "Grüße, 世界\n".encode()
@@ -282,10 +283,15 @@ class TestPictures:
         uri = "mxc://" + "/".join(answer["url"].split("/")[3:5])
         seen = await bob.matrix.get(f"v3/profile/{alice.matrix.user_id}")
         assert seen["avatar_url"] == uri
-        member = await bob.matrix.get(
-            f"v3/rooms/{room[1]}/state/m.room.member/{alice.matrix.user_id}"
-        )
-        assert member["avatar_url"] == uri
+
+        async def member() -> bool:
+            """Whether the room knows: profiles reach memberships after the answer."""
+            content = await bob.matrix.get(
+                f"v3/rooms/{room[1]}/state/m.room.member/{alice.matrix.user_id}"
+            )
+            return bool(content.get("avatar_url") == uri)
+
+        await eventually(member)
         (listed,) = [
             each
             for each in await bob.native.get(f"/api/rooms/{room[0]}/members")
