@@ -5,7 +5,8 @@ A place between two events is written as the position of the one before it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 from orjson import Fragment
@@ -25,7 +26,8 @@ from homeserver.storage.timeline import MAX_POSITION
 from homeserver.views import history
 from homeserver.views.client_events import ClientEvents
 from homeserver.views.page_cache import CachedPage, Key, Outline, PageCache
-from homeserver.views.plain_rows import cacheable, is_plain, render_rows
+from homeserver.views.plain_rows import Rendered, cacheable, is_plain, render_rows
+from homeserver.views.read_ahead import ReadAhead
 from homeserver.views.room_access import OpenRoom, RoomAccess
 
 DEFAULT_LIMIT = 10
@@ -117,6 +119,7 @@ class RoomPages:
         self._access = access
         self._client_events = client_events
         self._cache = cache
+        self._read_ahead = ReadAhead()
 
     async def page(self, by: Requester, room_id: RoomID, query: PageQuery) -> Page:
         """At most MAX_LIMIT events. Usually one query: the page itself is a single one, and what
@@ -126,8 +129,9 @@ class RoomPages:
         ignored = await self._client_events.remember_ignored(by)
         known = self._access.peek(by, record)
         if known is not None and is_plain(known, query.only, ignored):
-            kept = self._kept(known, query)
+            kept = await self._arriving(known, query)
             if kept is not None and not query.only.lazy_load_members:
+                self._expect_next(by, known, query, kept.outline)
                 events = kept.events(by.session_nid, self._client_events.now_ms())
                 return Page(events, [], kept.outline.start, kept.outline.end)
         async with self._database.connection() as db:
@@ -148,6 +152,33 @@ class RoomPages:
                 start = _edge([_place(each) for each in found.events], query.forwards)
         return Page(shown, self._client_events.plain(senders), start, found.end)
 
+    async def _arriving(self, room: OpenRoom, query: PageQuery) -> CachedPage | None:
+        """The same as `_kept`, if need be in a moment."""
+        key = _key(room, query)
+        if key is not None:
+            await self._read_ahead.arrived(key)
+        return self._kept(room, query)
+
+    def _expect_next(
+        self, by: Requester, room: OpenRoom, query: PageQuery, outline: Outline
+    ) -> None:
+        """Reads the page after this one beforehand, where this one could be kept: then the other
+        usually can be, too.
+        """
+        start, end = query.start, outline.end
+        if end is None or not self._read_ahead.goes_on(by, room.room_nid, start=start, end=end):
+            return
+        following = replace(query, start=end, only=ALL, limit=query.size)
+        key, next_key = _key(room, query), _key(room, following)
+        if key is None or next_key is None or self._cache.get(key) is None:
+            return
+        if self._cache.get(next_key) is None:
+            self._read_ahead.begin(next_key, partial(self._read_beforehand, by, room, following))
+
+    async def _read_beforehand(self, by: Requester, room: OpenRoom, query: PageQuery) -> None:
+        async with self._database.connection() as db:
+            await self._read(db, by, room, query)
+
     def _kept(self, room: OpenRoom, query: PageQuery) -> CachedPage | None:
         """The page as somebody read it before who might see the same."""
         key = _key(room, query)
@@ -160,8 +191,22 @@ class RoomPages:
         """The same where nothing is hidden and nothing is filtered."""
         kept = self._kept(room, query)
         if kept is not None:
+            self._expect_next(by, room, query, kept.outline)
             shown = kept.events(by.session_nid, self._client_events.now_ms())
             return await self._with_members(db, room, query, shown, kept.outline)
+        rendered, outline = await self._read(db, by, room, query)
+        now_ms = self._client_events.now_ms()
+        written = [
+            Fragment(each.json(by.session_nid, now_ms)) if isinstance(each, Message) else each
+            for each in rendered.events
+        ]
+        self._expect_next(by, room, query, outline)
+        return await self._with_members(db, room, query, written, outline)
+
+    async def _read(
+        self, db: Connection, by: Requester, room: OpenRoom, query: PageQuery
+    ) -> tuple[Rendered, Outline]:
+        """A page that is kept for others from now on, if it can be."""
         changes, key = self._cache.changes, _key(room, query)
         rows = await plain_events.page(
             db,
@@ -176,12 +221,7 @@ class RoomPages:
         outline = _outline(page, rendered.senders, query, is_all=len(rows) == len(page))
         if key is not None and (keepable := cacheable(room, page, rendered, outline)) is not None:
             self._cache.put(key, keepable, changes=changes)
-        now_ms = self._client_events.now_ms()
-        written = [
-            Fragment(each.json(by.session_nid, now_ms)) if isinstance(each, Message) else each
-            for each in rendered.events
-        ]
-        return await self._with_members(db, room, query, written, outline)
+        return rendered, outline
 
     async def _with_members(
         self,

@@ -69,6 +69,52 @@ class TestWhoReadsAgain:
         assert following["chunk"][0]["content"]["body"] == "3"
 
 
+class TestWhoReadsPageByPage:
+    """A page of two: 7 6, 5 4, 3 2."""
+
+    async def _second(self, history: History, bob: MatrixUser) -> Any:
+        first = await history.page(bob, limit=2)
+        return await history.page(bob, limit=2, **{"from": first["end"]})
+
+    async def test_finds_the_next_page_there(
+        self, history: History, bob: MatrixUser, database: Database
+    ) -> None:
+        second = await self._second(history, bob)
+        async with counted(database) as statements:
+            third = await history.page(bob, limit=2, **{"from": second["end"]})
+        assert [each["content"]["body"] for each in third["chunk"]] == ["3", "2"]
+        assert [each for each in statements if "FROM events e" in each] == []
+
+    async def test_finds_what_was_changed_meanwhile(
+        self, history: History, bob: MatrixUser
+    ) -> None:
+        second = await self._second(history, bob)
+        path = f"v3/rooms/{q(history.room)}/redact/{q(history.sent[3])}/r"
+        await history.alice.put(path, {})
+        third = await history.page(bob, limit=2, **{"from": second["end"]})
+        assert [each["content"].get("body") for each in third["chunk"]] == [None, "2"]
+
+    async def test_may_have_been_removed_meanwhile(self, history: History, bob: MatrixUser) -> None:
+        second = await self._second(history, bob)
+        await history.alice.sets(
+            history.room, "m.room.history_visibility", {"history_visibility": "joined"}
+        )
+        await bob.post(f"v3/rooms/{q(history.room)}/leave")
+        await bob.post(f"v3/rooms/{q(history.room)}/forget")
+        path = f"v3/rooms/{q(history.room)}/messages"
+        query = {"dir": "b", "limit": 2, "from": second["end"]}
+        assert await bob.is_refused("GET", path, status=403, **query) == "M_FORBIDDEN"
+
+    async def test_one_page_alone_is_all_that_is_read(
+        self, history: History, bob: MatrixUser, database: Database
+    ) -> None:
+        await history.page(bob)
+        async with counted(database) as statements:
+            await history.page(bob)
+            await history.page(history.alice)
+        assert statements == []
+
+
 class TestWhatDependsOnTheReader:
     async def test_transaction_ids(self, history: History, bob: MatrixUser) -> None:
         path = f"v3/rooms/{q(history.room)}/event/{q(history.sent[5])}"
