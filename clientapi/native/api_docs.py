@@ -3,7 +3,9 @@
 The page loads nothing from elsewhere and its policy lets it not.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from importlib.resources import files
 
 from aiohttp import web
@@ -25,23 +27,40 @@ _HEADERS = {
 
 
 def add_docs(application: web.Application) -> None:
-    """Serve /api/docs. Everything is read and made once, now."""
+    """Serve /api/docs. Everything is made once, when somebody first asks for it."""
     router = application.router
-    router.add_get("/api/docs", _serving(_asset("index.html"), "text/html"))
-    router.add_get("/api/docs/page.js", _serving(_asset("page.js"), "text/javascript"))
-    router.add_get("/api/docs/page.css", _serving(_asset("page.css"), "text/css"))
-    router.add_get("/api/docs/openapi.json", _serving(json_text(openapi()), "application/json"))
-    router.add_get("/api/docs/asyncapi.json", _serving(json_text(asyncapi()), "application/json"))
+    for path, make, content_type in (
+        ("/api/docs", partial(_asset, "index.html"), "text/html"),
+        ("/api/docs/page.js", partial(_asset, "page.js"), "text/javascript"),
+        ("/api/docs/page.css", partial(_asset, "page.css"), "text/css"),
+        ("/api/docs/openapi.json", _openapi, "application/json"),
+        ("/api/docs/asyncapi.json", _asyncapi, "application/json"),
+    ):
+        router.add_get(path, _serving(make, content_type))
 
 
-def _asset(name: str) -> str:
-    return (_PAGE / name).read_text(encoding="utf-8")
+@cache
+def _asset(name: str) -> bytes:
+    return (_PAGE / name).read_bytes()
 
 
-def _serving(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    body = text.encode()
+@cache
+def _openapi() -> bytes:
+    return json_text(openapi()).encode()
+
+
+@cache
+def _asyncapi() -> bytes:
+    return json_text(asyncapi()).encode()
+
+
+def _serving(
+    make: Callable[[], bytes], content_type: str
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """make: takes up to half a second the first time."""
 
     async def serve(_request: web.Request) -> web.Response:
+        body = await asyncio.to_thread(make)
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=_HEADERS)
 
     return serve
