@@ -26,7 +26,8 @@ from homeserver.streams.people import People, Person
 from homeserver.streams.receipts import Mark, ReceiptWriter
 from homeserver.streams.tail import Committed, EventTail
 
-REMEMBERED = 10_000
+REMEMBERED = 2_000
+"""Events: most receipts are for the newest ones, and the database knows the others."""
 _NOTHING: frozenset[UUID] = frozenset()
 FULLY_READ = "m.fully_read"
 

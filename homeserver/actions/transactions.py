@@ -19,7 +19,8 @@ from homeserver.storage import events
 from homeserver.storage.database import Database
 from homeserver.values import value
 
-REMEMBERED = 20_000
+REMEMBERED = 2_000
+"""Answers: who repeats a request does so within seconds, and the database knows the others."""
 MAX_TXN_ID_CHARS = 255
 
 

@@ -4,6 +4,7 @@ options.py          options that commands share, and the settings they make
 opening.py          the database and keys, whether the server runs or not
 failures.py         errors as one sentence and an exit code
 output.py           what commands print
+without_rich.py     a smaller server
 serve.py users.py tokens.py config_commands.py admin.py media.py    the commands
 chat is a client, in e2e/client/chat/
 """
@@ -12,6 +13,9 @@ import sys
 
 import typer
 
+from homeserver.cli import without_rich  # noqa: F401 - before what logs
+
+# isort: split
 from homeserver.cli import admin, config_commands, media, serve, tokens, users
 from homeserver.cli.failures import EXIT_CODES_HELP, exit_code, sentence
 

@@ -7,8 +7,6 @@ from typing import Annotated, TypeVar
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
 
 from homeserver.cli import output
 from homeserver.cli.failures import ExitCode
@@ -345,6 +343,16 @@ def _say_count(what: str, count: int, *, as_json: bool) -> None:
 @contextmanager
 def _progress(doing: str, files: int, size: int) -> Iterator[Told]:
     """A bar on standard error, for people only."""
+    # Not loaded by a server.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+    )
+
     console = Console(stderr=True)
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), DownloadColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

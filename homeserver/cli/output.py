@@ -5,9 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 # Programs that read a table get its lines whole.
 _PIPED_WIDTH = 1000
@@ -38,6 +35,11 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    # Not loaded by a server: they take 5 MiB.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
