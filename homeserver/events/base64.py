@@ -6,6 +6,8 @@ from homeserver.errors import InvalidInput
 
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = str.maketrans("-_", "+/")
+_PADDING = ("", "===", "==", "=")
+"""What is missing, by the length of the text beyond a multiple of four."""
 
 
 def encode(data: bytes) -> str:
@@ -22,6 +24,14 @@ def decode(text: str) -> bytes:
     """Either alphabet, with or without padding, as the appendix asks of decoders.
     Raises InvalidInput.
     """
+    try:
+        # What is usual: the standard alphabet, with all of its padding or none.
+        return a2b_base64(text + _PADDING[len(text) % 4], strict_mode=True)
+    except ValueError:
+        return _decode_any(text)
+
+
+def _decode_any(text: str) -> bytes:
     stripped = text.rstrip("=")
     if "-" in stripped or "_" in stripped:
         stripped = stripped.translate(_FROM_URLSAFE)

@@ -200,6 +200,10 @@ class TestUnpaddedBase64:
         assert base64.decode(base64.encode_urlsafe(data)) == data
         assert base64.decode(base64.encode(data) + "=" * (-len(data) % 3)) == data
 
+    @pytest.mark.parametrize("text", ["Zg", "Zg=", "Zg==", "Zg==="])
+    def test_it_does_not_matter_how_much_padding_there_is(self, text):
+        assert base64.decode(text) == b"f"
+
     def test_the_url_safe_alphabet_has_no_slash(self):
         assert (base64.encode(b"\xff\xef"), base64.encode_urlsafe(b"\xff\xef")) == ("/+8", "_-8")
 
