@@ -10,8 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from e2e.backed_up_keys import encoded
-from e2e.device_keys import DeviceKeys, Upload, check, put_keys
-from e2e.uploaded_keys import Owner
+from e2e.device_keys import DeviceKeys, Upload, put_keys
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed, NotFound
 from homeserver.requester import Requester
@@ -73,7 +72,6 @@ class DehydratedDevices:
         data = encoded(new.data, MAX_DATA_BYTES)
         if new.keys.device_keys is None:
             raise InvalidInput("A dehydrated device has keys.", field="device_keys")
-        checked = check(new.keys, Owner(by.user_id, new.device_id), None)
         async with self._database.transaction() as db:
             await cross_signing_keys.hold(db, by.user_nid)
             former = await dehydrated_devices.get(db, by.user_nid)
@@ -82,7 +80,7 @@ class DehydratedDevices:
                 raise NotAllowed("There is a device of that ID.")
             await sessions.insert(db, self._session(by, new))
             nid = await dehydrated_devices.put(db, by.user_nid, new.device_id, data)
-            position, _ = await put_keys(db, by, nid, checked)
+            position, _ = await put_keys(db, by, nid, new.keys)
         self._tell(ended)
         self._device_keys.announce(nid, position)
 

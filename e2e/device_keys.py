@@ -4,10 +4,11 @@ Source: C-S API v1.19 "Key Distribution"; `keys.yaml`.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -16,7 +17,7 @@ from e2e.servers import split
 from e2e.signatures import ED25519, Signature, public_key, require_signature
 from e2e.stocks import Stocks
 from e2e.uploaded_keys import CheckedUpload, Owner, UploadedDevice
-from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge, Unavailable
+from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge
 from homeserver.events.signing import VerifyKey
 from homeserver.identifiers import ServerName, UserID
 from homeserver.requester import Requester
@@ -25,15 +26,15 @@ from homeserver.storage.cross_signing_keys import CrossSigningKeyRow, ShownSigna
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.device_keys import DeviceKeysRow
 from homeserver.storage.device_lists import DEVICE_LISTS
-from homeserver.storage.one_time_keys import KeyRow
+from homeserver.storage.one_time_keys import REMEMBERED, Standing
 from homeserver.streams.bus import Bus
 
 MAX_ONE_TIME_KEYS = 1_000
 """That one device has at the same time."""
 MAX_QUERIED = 10_000
 """Users of one query."""
-_MANY = 5
-"""Keys whose signatures are checked in a thread."""
+_FORGOTTEN_AT_ONCE = 100
+"""Claimed keys of a device, at least."""
 _LARGE = 500
 """Devices of an answer that is put together in a thread: of 5,000 it takes a tenth of a second."""
 
@@ -50,12 +51,11 @@ class Upload:
     fallback_keys: Keys = field(default_factory=dict)
 
     @property
-    def signed_count(self) -> int:
-        """How many keys are to be checked beside those of the identity."""
-        return len(self.one_time_keys) + len(self.fallback_keys)
+    def has_only_one_time_keys(self) -> bool:
+        return bool(self.one_time_keys) and self.device_keys is None and not self.fallback_keys
 
 
-def check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
+def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
     """stored: keys that the device has. Raises InvalidInput, InvalidSignature, TooLarge."""
     return uploaded_keys.check_upload(
         device_keys=upload.device_keys,
@@ -76,6 +76,8 @@ class DeviceKeys:
         self._stocks = stocks
         self._bus = bus
         self._server_name = server_name
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """By session: who uploads twice at once would only stand in his own way."""
 
     async def upload(self, by: Requester, upload: Upload) -> Mapping[str, int]:
         """All or nothing. Returns how many one-time keys the device has, by algorithm.
@@ -84,24 +86,33 @@ class DeviceKeys:
         device has given; InvalidSignature, TooLarge, NotAllowed, NotAuthenticated, Unavailable.
         """
         require_device(by)
-        checked = await self._check(by, upload)
+        async with self._turns.setdefault(by.session_nid, asyncio.Lock()):
+            counts = await self._restock(by, upload) if upload.has_only_one_time_keys else None
+            if counts is None:
+                return await self._put(by, upload)
+        self.announce(by.session_nid, None)
+        return counts
+
+    async def _put(self, by: Requester, upload: Upload) -> Mapping[str, int]:
         async with self._database.transaction() as db:
-            position, counts = await put_keys(db, by, by.session_nid, checked)
+            position, counts = await put_keys(db, by, by.session_nid, upload)
             if counts is None:
                 counts = (await one_time_keys.stock(db, by.session_nid)).counts
         self.announce(by.session_nid, position)
         return counts
 
-    async def _check(self, by: Requester, upload: Upload) -> CheckedUpload:
-        """Before anything is held."""
-        stored = None
-        if upload.device_keys is None and upload.signed_count:
-            async with self._database.connection() as db:
-                stored = await device_keys.get(db, by.session_nid)
-        owner = Owner(by.user_id, by.device_id)
-        if upload.signed_count < _MANY:
-            return check(upload, owner, stored)
-        return await asyncio.to_thread(check, upload, owner, stored)
+    async def _restock(self, by: Requester, upload: Upload) -> Mapping[str, int] | None:
+        """What clients do all the time, without holding the device: a statement reads, one writes.
+
+        None: nothing was added, because the device has no identity yet, or something else changed
+        its keys meanwhile.
+        """
+        async with self._database.connection() as db:
+            standing = await one_time_keys.standing(db, by.session_nid)
+            if standing is None or standing.identity is None:
+                return None
+            checked = _check(upload, Owner(by.user_id, by.device_id), standing.identity)
+            return await _add(db, by.session_nid, checked, standing, is_held=False)
 
     def announce(self, session_nid: int, position: int | None) -> None:
         """After the commit. position: of what others are told; None: nothing."""
@@ -129,18 +140,20 @@ class DeviceKeys:
 
 
 async def put_keys(
-    db: Connection, by: Requester, session_nid: int, checked: CheckedUpload
+    db: Connection, by: Requester, session_nid: int, upload: Upload
 ) -> tuple[int | None, Mapping[str, int] | None]:
-    """Everything that a device uploads. Returns the position of what others are told, if anything;
-    and how many one-time keys the device has, if there were any.
+    """Everything that a device uploads, checked while it is held, since the identity that it has
+    signs the rest. Returns the position of what others are told, if anything; and how many one-time
+    keys the device has, if there were any.
 
     Raises what `DeviceKeys.upload` does.
     """
     held = await device_keys.hold(db, by.user_nid, session_nid)
     if held is None:
         raise NotAuthenticated("The session of this device has ended.")
-    putting = _Putting(db, by, session_nid, Owner(by.user_id, held.device_id))
-    return await putting.all(checked, held.keys)
+    owner = Owner(by.user_id, held.device_id)
+    checked = _check(upload, owner, held.keys)
+    return await _Putting(db, by, session_nid, owner).all(checked, held.keys)
 
 
 def require_device(by: Requester) -> None:
@@ -161,25 +174,18 @@ class _Putting:
     async def all(
         self, checked: CheckedUpload, stored: bytes | None
     ) -> tuple[int | None, Mapping[str, int] | None]:
-        former: Json | None = None if stored is None else orjson.loads(stored)
         has_changed = False
         if checked.device is not None:
-            has_changed = await self._identity(checked.device, stored, former)
-        elif checked.signer is not None and checked.signer != self._signer(former):
-            raise Unavailable("The keys of the device have changed meanwhile; please try again.")
-        counts = await self._one_time(checked.one_time) if checked.one_time else None
+            has_changed = await self._identity(checked.device, stored)
+        counts = await self._one_time(checked) if checked.one_time else None
         if checked.fallback:
             await one_time_keys.put_fallback(self.db, self.session_nid, checked.fallback)
         position = await device_lists.note(self.db, [self.by.user_nid]) if has_changed else None
         return position, counts
 
-    def _signer(self, keys: Json | None) -> VerifyKey | None:
-        return None if keys is None else uploaded_keys.device_key(keys, self.owner)
-
-    async def _identity(
-        self, device: UploadedDevice, stored: bytes | None, former: Json | None
-    ) -> bool:
+    async def _identity(self, device: UploadedDevice, stored: bytes | None) -> bool:
         """Whether anything changed. A device with another identity begins anew."""
+        former = None if stored is None else orjson.loads(stored)
         keys = await cross_signing_keys.of_users(self.db, [self.owner.user_id])
         if any(row.public_key == self.owner.device_id for row in keys):
             raise NotAllowed("A device cannot be called as a cross-signing key is.")
@@ -212,14 +218,38 @@ class _Putting:
         nid, device_id = self.by.user_nid, self.owner.device_id
         return SignatureRow(nid, device_id, nid, signature.key_id, signature.text)
 
-    async def _one_time(self, keys: Sequence[KeyRow]) -> Mapping[str, int]:
-        """Adds those that the device has neither given before nor seen handed out."""
-        added = await one_time_keys.add(self.db, self.session_nid, keys)
-        if added.others:
-            raise InvalidInput(f"There is another key {added.others[0]}.", field="one_time_keys")
-        if sum(added.counts.values()) > MAX_ONE_TIME_KEYS:
-            raise TooLarge(f"A device has at most {MAX_ONE_TIME_KEYS} one-time keys.")
-        return added.counts
+    async def _one_time(self, checked: CheckedUpload) -> Mapping[str, int] | None:
+        standing = await one_time_keys.standing(self.db, self.session_nid)
+        if standing is None:
+            return None
+        return await _add(self.db, self.session_nid, checked, standing, is_held=True)
+
+
+async def _add(
+    db: Connection, session_nid: int, checked: CheckedUpload, standing: Standing, *, is_held: bool
+) -> Mapping[str, int] | None:
+    """Adds one-time keys that the device has neither given before nor seen handed out. Returns how
+    many it has then; None: it does not stand so any more, and nothing was added.
+    """
+    fresh = checked.one_time
+    if standing.knows(fresh):
+        known = await one_time_keys.known(db, session_nid, fresh)
+        others = [name for each in fresh for name in known.others(each)]
+        if others:
+            raise InvalidInput(f"There is another key {others[0]}.", field="one_time_keys")
+        fresh = [new for each in fresh if (new := known.fresh(each)).keys]
+    counts = Counter(standing.counts)
+    counts.update({each.algorithm: len(each.keys) for each in fresh})
+    if counts.total() > MAX_ONE_TIME_KEYS:
+        raise TooLarge(f"A device has at most {MAX_ONE_TIME_KEYS} one-time keys.")
+    signer = None if checked.signer is None else checked.signer.raw
+    if fresh and not await one_time_keys.add(
+        db, session_nid, fresh, signer=signer, standing=standing, is_held=is_held
+    ):
+        return None
+    if standing.given > REMEMBERED + _FORGOTTEN_AT_ONCE:
+        await one_time_keys.forget(db, session_nid)
+    return counts
 
 
 def _signs_devices(row: CrossSigningKeyRow) -> bool:

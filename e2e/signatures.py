@@ -41,8 +41,12 @@ class Signature:
 
 def parse_key_id(text: str) -> KeyID:
     """Raises InvalidInput."""
-    algorithm, colon, name = text.partition(":")
-    if not (algorithm and colon and name) or len(text) > MAX_KEY_ID_CHARS or not _is_plain(text):
+    algorithm, _, name = text.partition(":")
+    if (
+        not (algorithm and name)
+        or len(text) > MAX_KEY_ID_CHARS
+        or not (text.isascii() and text.isprintable())
+    ):
         raise InvalidInput("A key is named by its algorithm, a colon, and an ID.", field="keys")
     return KeyID(algorithm, name)
 
@@ -69,6 +73,14 @@ def signatures_of(obj: Mapping[str, Any]) -> Iterator[Signature]:
             if not isinstance(text, str):
                 raise InvalidInput("A signature is text.", field="signatures")
             yield Signature(UserID(user_id), key_id, text)
+
+
+def signature_of(obj: Mapping[str, Any], user_id: UserID, key_id: str) -> object:
+    """What stands there as signature; None for nothing."""
+    try:
+        return obj["signatures"][user_id][key_id]
+    except (KeyError, TypeError):
+        return None
 
 
 def require_signature(
@@ -111,7 +123,3 @@ def same_but_for_signatures(one: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def _signed_part(obj: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: obj[key] for key in obj if key not in ("signatures", "unsigned")}
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and text.isascii()

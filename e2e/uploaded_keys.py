@@ -3,8 +3,8 @@
 Source: C-S API v1.19 "Device keys", "One-time and fallback keys", "Key algorithms".
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -18,23 +18,29 @@ from e2e.signatures import (
     parse_key_id,
     public_key,
     require_signature,
+    signature_of,
     signatures_of,
     signed_only_by,
 )
 from homeserver.errors import InvalidInput, InvalidSignature, TooLarge
-from homeserver.events import base64
-from homeserver.events.signing import VerifyKey
+from homeserver.events import base64, canonical_json
+from homeserver.events.signing import VerifyKey, signature_valid
 from homeserver.identifiers import UserID
-from homeserver.storage.one_time_keys import KeyRow
+from homeserver.storage.one_time_keys import Batch, KeyRow
 from homeserver.values import value
 
 MAX_DEVICE_KEYS_BYTES = 16_384
 MAX_ONE_TIME_KEY_BYTES = 4_096
 MAX_UPLOADED = 1_000
 """Keys of one request."""
+CHECKED_AT_ONCE = 4
+"""Signatures of one-time keys that are checked when they come, of the oldest keys. Those of others
+are when a key is about to be handed out: with all of them an upload would take four times as long.
+"""
 MAX_FALLBACK_KEYS = 10
 _MAX_ALGORITHMS = 50
 _CURVE25519_BYTES = 32
+_SIGNATURE_BYTES = 64
 
 
 @value
@@ -64,11 +70,11 @@ class UploadedDevice:
 @value
 class CheckedUpload:
     """What a device uploads, checked. device: None: no new identity keys. signer: the device's key,
-    with which the others were checked; None: it has none.
+    with which the others were checked; None: it has none. one_time: a batch an algorithm.
     """
 
     device: UploadedDevice | None
-    one_time: Sequence[KeyRow]
+    one_time: Sequence[Batch]
     fallback: Sequence[KeyRow]
     signer: VerifyKey | None
 
@@ -81,7 +87,7 @@ def check_upload(
     owner: Owner,
     stored: bytes | None,
 ) -> CheckedUpload:
-    """stored: identity keys that the device has. A hundred signatures take 7 ms.
+    """stored: identity keys that the device has. A hundred one-time keys take 1.5 ms.
 
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
@@ -119,54 +125,115 @@ def device_key(stored: Mapping[str, Any], owner: Owner) -> VerifyKey:
 
 
 def check_one_time_keys(
-    keys: Mapping[str, Any], owner: Owner, key: VerifyKey | None
-) -> list[KeyRow]:
-    """key: the device's; None: it has none, so nothing that is signed can be checked.
+    keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
+) -> list[Batch]:
+    """signer: the device's key; None: it has none, so nothing that is signed can be checked.
 
+    Names, forms and sizes of all keys are checked, and the first signatures.
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
     if len(keys) > MAX_UPLOADED:
         raise TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
-    return [_one_time_key(parse_key_id(name), each, owner, key) for name, each in keys.items()]
+    are_usual = signer is not None and _are_usual([*keys.values()], owner)
+    found: dict[str, dict[str, bytes]] = {}
+    checked: Counter[str] = Counter()
+    for number, (text, key) in enumerate(keys.items()):
+        name = parse_key_id(text)
+        raw = canonical_json.encode_strict(key) if are_usual else _json(name, key, owner, signer)
+        found.setdefault(name.algorithm, {})[name.name] = raw
+        if number < CHECKED_AT_ONCE:
+            _check_signature(name, key, owner, signer)
+            checked[name.algorithm] += 1
+    return [Batch(algorithm, some, checked[algorithm]) for algorithm, some in found.items()]
 
 
 def check_fallback_keys(
-    keys: Mapping[str, Any], owner: Owner, key: VerifyKey | None
+    keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
 ) -> list[KeyRow]:
-    """The same; "There can only be at most one key per algorithm uploaded"."""
-    rows = check_one_time_keys(keys, owner, key)
+    """All signatures; "There can only be at most one key per algorithm uploaded".
+
+    Raises InvalidInput, InvalidSignature, TooLarge.
+    """
+    if len(keys) > MAX_FALLBACK_KEYS:
+        raise TooLarge(f"A device has at most {MAX_FALLBACK_KEYS} fallback keys.")
+    rows = [_fallback_key(parse_key_id(name), key, owner, signer) for name, key in keys.items()]
     if len({row.algorithm for row in rows}) < len(rows):
         raise InvalidInput("There is one fallback key an algorithm.", field="fallback_keys")
-    if len(rows) > MAX_FALLBACK_KEYS:
-        raise TooLarge(f"A device has at most {MAX_FALLBACK_KEYS} fallback keys.")
     return rows
 
 
-def _one_time_key(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> KeyRow:
+def is_signed(key: bytes, owner: Owner, signer: VerifyKey) -> bool:
+    """Whether a key that was uploaded may be handed out. key: its JSON."""
+    obj = orjson.loads(key)
+    return isinstance(obj, str) or signature_valid(obj, owner.user_id, owner.key_id, signer)
+
+
+def _fallback_key(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> KeyRow:
+    raw = _json(name, key, owner, signer)
+    _check_signature(name, key, owner, signer)
+    return KeyRow(name.algorithm, name.name, raw)
+
+
+def _are_usual(keys: Sequence[Any], owner: Owner) -> bool:
+    """Whether all of them are as most clients make them: a Curve25519 key and one signature, and
+    nothing else. Then their form needs no other look, which would take twice as long.
+    """
+    key_id = owner.key_id
+    try:
+        signed = [key["signatures"][owner.user_id] for key in keys]
+        return (
+            all(len(key) == 2 and len(key["signatures"]) == 1 for key in keys)  # noqa: PLR2004
+            and all(len(signatures) == 1 for signatures in signed)
+            and _say_bytes([key["key"] for key in keys], _CURVE25519_BYTES)
+            and _say_bytes([signatures[key_id] for signatures in signed], _SIGNATURE_BYTES)
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _say_bytes(texts: Sequence[str], length: int) -> bool:
+    """Whether each is so many bytes in unpadded Base64. Raises TypeError for what is no text."""
+    together = "".join(texts)
+    if set(map(len, texts)) != {-(-length * 4 // 3)} or "=" in together:
+        return False
+    try:
+        base64.decode(together + "A" * (-len(together) % 4))
+    except InvalidInput:
+        return False
+    return True
+
+
+def _json(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> bytes:
+    """A key as canonical JSON, its form checked."""
     if isinstance(key, dict):
-        _check_signed(name, key, owner, signer)
+        _check_form(name, key, owner, signer)
     elif not isinstance(key, str):
         raise InvalidInput("A key is text or an object.", field=str(name))
     elif name.algorithm.startswith("signed_"):
         raise InvalidSignature(f"The key {name} is not signed.")
-    raw = canonical_bytes(key, max_bytes=MAX_ONE_TIME_KEY_BYTES)
-    return KeyRow(name.algorithm, name.name, raw, sha256(raw).digest())
+    return canonical_bytes(key, max_bytes=MAX_ONE_TIME_KEY_BYTES)
 
 
-def _check_signed(
+def _check_form(
     name: KeyID, key: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
 ) -> None:
-    text = key.get("key")
-    if not isinstance(text, str) or not _is_curve25519(text):
+    if not _is_base64(key.get("key"), _CURVE25519_BYTES):
         raise InvalidInput("A key is 32 bytes in unpadded Base64.", field=str(name))
     if signer is None:
         raise InvalidSignature("Upload the keys of the device first: they sign the others.")
-    require_signature(key, owner.user_id, owner.key_id, signer, f"the key {name}")
+    if not _is_base64(signature_of(key, owner.user_id, owner.key_id), _SIGNATURE_BYTES):
+        raise InvalidSignature(f"The key {name} is not signed by {owner.key_id}.")
 
 
-def _is_curve25519(text: str) -> bool:
+def _check_signature(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> None:
+    if isinstance(key, dict) and signer is not None:
+        require_signature(key, owner.user_id, owner.key_id, signer, f"the key {name}")
+
+
+def _is_base64(text: object, length: int) -> bool:
+    """Whether it says so many bytes."""
     try:
-        return len(base64.decode(text)) == _CURVE25519_BYTES
+        return isinstance(text, str) and len(base64.decode(text)) == length
     except InvalidInput:
         return False
 

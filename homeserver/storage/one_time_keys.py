@@ -1,27 +1,41 @@
-"""Tables `one_time_keys`, `claimed_one_time_keys` and `fallback_keys`.
+"""Tables `one_time_key_batches` and `fallback_keys`.
 
-A one-time key that is handed out is gone in the same statement, so nobody gets it again, whatever
-fails afterwards. Claims that come at once step over the rows that others are taking.
+What a device uploads of one algorithm is a row, a batch, and its keys are handed out from the first
+on: `taken` is counted up in the statement that reads them, so nobody gets a key again, whatever
+fails afterwards. Claims that come at once wait for each other, and lock batches in the same order.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+
+from asyncpg import ForeignKeyViolationError, UniqueViolationError
 
 from homeserver.storage.database import Connection
 from homeserver.storage.users import storable
 
 REMEMBERED = 1_000
-"""Claimed keys of a device that are remembered."""
+"""Claimed keys of a device that are remembered at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """key: JSON. key_hash: its SHA-256."""
+    """key: JSON."""
 
     algorithm: str
     key_id: str
     key: bytes
-    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Keys of one algorithm, by ID, in the order in which they are handed out. keys: JSON.
+    checked: of how many, from the first on, the signatures are known to be right.
+    """
+
+    algorithm: str
+    keys: Mapping[str, bytes]
+    checked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +49,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A key that was handed out. number: of the wish, in the order of the question."""
+    """A key that was handed out. number: of the wish, in the order of the question.
+
+    signer: the device's Ed25519 key, where nobody has checked yet that it signed this one.
+    serial, place: its batch, and how many keys of that were handed out before it.
+    """
 
     number: int
     session_nid: int
     algorithm: str
     key_id: str
     key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """counts: keys that the device has now, by algorithm. others: IDs under which it had given
-    other keys.
-    """
-
-    counts: Mapping[str, int]
-    others: Sequence[str]
+    signer: bytes | None = None
+    serial: int = 0
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,51 +75,170 @@ class Stock:
     unused: Sequence[str]
 
 
-async def add(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> Added:
-    """Those that a device has neither given before nor seen handed out lately; and forgets what was
-    handed out long ago. Whoever calls holds the device, and undoes this where there are others.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a device stands. identity: its keys, canonical JSON; None: it has none. serial: of its
+    newest batch. counts: keys that it has to hand out, by algorithm. given: how many are remembered
+    that were handed out. key_ids: of both, one a line, by algorithm.
     """
+
+    identity: bytes | None
+    serial: int
+    counts: Mapping[str, int]
+    given: int
+    key_ids: Mapping[str, str]
+
+    def knows(self, batches: Sequence[Batch]) -> bool:
+        """Whether the device has used some of the IDs."""
+        return not all(
+            each.keys.keys().isdisjoint(self.key_ids.get(each.algorithm, "").split("\n"))
+            for each in batches
+        )
+
+
+async def standing(db: Connection, session_nid: int) -> Standing | None:
+    """None: the device is gone."""
     rows = await db.fetch(
         """
-        WITH given AS (
-            SELECT * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[])
-                WITH ORDINALITY AS g (algorithm, key_id, key, key_hash, number)
-        ), known AS MATERIALIZED (
-            SELECT k.algorithm, k.key_id, k.key FROM one_time_keys k WHERE k.session_nid = $1
-        ), claimed AS MATERIALIZED (
-            SELECT algorithm, key_id, key_hash FROM claimed_one_time_keys
-            WHERE session_nid = $1 AND key_hash = ANY($5::bytea[])
-        ), fresh AS MATERIALIZED (
-            SELECT g.* FROM given g
-            WHERE (g.algorithm, g.key_id) NOT IN (SELECT algorithm, key_id FROM known)
-                AND (g.algorithm, g.key_id, g.key_hash) NOT IN (
-                    SELECT algorithm, key_id, key_hash FROM claimed)
-        ), added AS (
-            INSERT INTO one_time_keys (session_nid, algorithm, key_id, key)
-            SELECT $1, algorithm, key_id, key FROM fresh ORDER BY number
-        ), forgotten AS (
-            DELETE FROM claimed_one_time_keys WHERE session_nid = $1 AND serial <= (
-                SELECT serial FROM claimed_one_time_keys WHERE session_nid = $1
-                ORDER BY serial DESC OFFSET $6 LIMIT 1)
-        )
-        SELECT algorithm, NULL AS key_id, count(*) AS number FROM (
-            SELECT algorithm FROM known UNION ALL SELECT algorithm FROM fresh
-        ) now GROUP BY algorithm
-        UNION ALL
-        SELECT g.algorithm, g.key_id, 0 FROM given g JOIN known k USING (algorithm, key_id)
-        WHERE g.key <> k.key
+        SELECT k.keys AS identity, b.algorithm, max(b.serial) AS serial,
+            sum(b.size - b.taken)::int AS waiting, sum(b.taken)::int AS given,
+            string_agg(b.key_ids, chr(10)) AS key_ids
+        FROM sessions s LEFT JOIN device_keys k USING (session_nid)
+            LEFT JOIN one_time_key_batches b USING (session_nid)
+        WHERE s.session_nid = $1
+        GROUP BY s.session_nid, k.session_nid, b.algorithm
         """,
         session_nid,
-        [each.algorithm for each in keys],
-        [each.key_id for each in keys],
-        [each.key for each in keys],
-        [each.key_hash for each in keys],
+    )
+    if not rows:
+        return None
+    of = [row for row in rows if row["algorithm"] is not None]
+    return Standing(
+        identity=rows[0]["identity"],
+        serial=max((row["serial"] for row in of), default=0),
+        counts={row["algorithm"]: row["waiting"] for row in of if row["waiting"]},
+        given=sum(row["given"] for row in of),
+        key_ids={row["algorithm"]: row["key_ids"] for row in of},
+    )
+
+
+async def add(
+    db: Connection,
+    session_nid: int,
+    batches: Sequence[Batch],
+    *,
+    signer: bytes | None,
+    standing: Standing,
+    is_held: bool,
+) -> bool:
+    """signer: the device's Ed25519 key. is_held: whether whoever calls holds the device.
+
+    False: it does not stand as it stood, so nothing was added. Of two who add at once, one is told
+    so, and so is who comes while the device gets another identity.
+    """
+    try:
+        status = await db.execute(
+            """
+            INSERT INTO one_time_key_batches
+                (session_nid, signer, serial, algorithm, size, checked, key_ids, keys)
+            SELECT $1, $2, * FROM
+                unnest($3::int[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[])
+            WHERE $10 OR EXISTS (
+                SELECT FROM sessions s JOIN device_keys k USING (session_nid)
+                WHERE s.session_nid = $1 AND k.keys = $9
+                FOR SHARE OF s FOR SHARE OF k
+            )
+            """,
+            session_nid,
+            signer,
+            [standing.serial + number for number in range(1, len(batches) + 1)],
+            [each.algorithm for each in batches],
+            [len(each.keys) for each in batches],
+            [each.checked for each in batches],
+            ["\n".join(each.keys) for each in batches],
+            [b"\n".join(each.keys.values()).decode() for each in batches],
+            standing.identity,
+            is_held,
+        )
+    except (UniqueViolationError, ForeignKeyViolationError):
+        return False
+    return status != "INSERT 0 0"
+
+
+async def forget(db: Connection, session_nid: int) -> None:
+    """What a device handed out long ago, and batches of which nothing is left. The newest stays:
+    the next one counts from it.
+    """
+    await db.execute(
+        """
+        DELETE FROM one_time_key_batches b USING (
+            SELECT serial, sum(taken) OVER (ORDER BY serial DESC) - taken AS later,
+                max(serial) OVER () AS newest
+            FROM one_time_key_batches WHERE session_nid = $1
+        ) m
+        WHERE b.session_nid = $1 AND b.serial = m.serial AND b.is_spent
+            AND (m.later >= $2 OR b.taken = 0) AND b.serial < m.newest
+        """,
+        session_nid,
         REMEMBERED,
     )
-    return Added(
-        counts={row["algorithm"]: row["number"] for row in rows if row["key_id"] is None},
-        others=[f"{row['algorithm']}:{row['key_id']}" for row in rows if row["key_id"] is not None],
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """IDs that a device used, with their algorithms. left: hashes of keys that wait to be handed
+    out; given: the same of those that were.
+    """
+
+    left: Mapping[tuple[str, str], bytes]
+    given: Mapping[tuple[str, str], frozenset[bytes]]
+
+    def fresh(self, batch: Batch) -> Batch:
+        """What is not known."""
+        keys = {
+            key_id: key
+            for key_id, key in batch.keys.items()
+            if (batch.algorithm, key_id) not in self.left
+            and sha256(key).digest() not in self.given.get((batch.algorithm, key_id), ())
+        }
+        checked = sum(key_id in keys for key_id in [*batch.keys][: batch.checked])
+        return Batch(batch.algorithm, keys, checked)
+
+    def others(self, batch: Batch) -> list[str]:
+        """Where another key waits under the same ID."""
+        return [
+            f"{batch.algorithm}:{key_id}"
+            for key_id, key in batch.keys.items()
+            if (batch.algorithm, key_id) in self.left
+            and self.left[batch.algorithm, key_id] != sha256(key).digest()
+        ]
+
+
+async def known(db: Connection, session_nid: int, batches: Sequence[Batch]) -> Known:
+    rows = await db.fetch(
+        """
+        SELECT b.algorithm, k.key_id, k.number > b.taken AS is_left,
+            CASE WHEN b.is_spent THEN decode(k.key, 'hex')
+                ELSE sha256(convert_to(k.key, 'UTF8')) END AS key_hash
+        FROM one_time_key_batches b
+            CROSS JOIN unnest(
+                string_to_array(b.key_ids, chr(10)), string_to_array(b.keys, chr(10))
+            ) WITH ORDINALITY AS k (key_id, key, number)
+            JOIN unnest($2::text[]) AS g (key_id) USING (key_id)
+        WHERE b.session_nid = $1
+        """,
+        session_nid,
+        sorted({key_id for each in batches for key_id in each.keys}),
     )
+    left: dict[tuple[str, str], bytes] = {}
+    given: dict[tuple[str, str], frozenset[bytes]] = {}
+    for row in rows:
+        name = (row["algorithm"], row["key_id"])
+        if row["is_left"]:
+            left[name] = row["key_hash"]
+        else:
+            given[name] = given.get(name, frozenset()) | {row["key_hash"]}
+    return Known(left, given)
 
 
 async def put_fallback(db: Connection, session_nid: int, keys: Sequence[KeyRow]) -> None:
@@ -130,15 +260,14 @@ async def put_fallback(db: Connection, session_nid: int, keys: Sequence[KeyRow])
 
 async def delete_all(db: Connection, session_nid: int) -> None:
     """For a device that has another identity now."""
-    await db.execute("DELETE FROM one_time_keys WHERE session_nid = $1", session_nid)
-    await db.execute("DELETE FROM claimed_one_time_keys WHERE session_nid = $1", session_nid)
+    await db.execute("DELETE FROM one_time_key_batches WHERE session_nid = $1", session_nid)
     await db.execute("DELETE FROM fallback_keys WHERE session_nid = $1", session_nid)
 
 
 async def stock(db: Connection, session_nid: int) -> Stock:
     rows = await db.fetch(
-        "SELECT algorithm, count(*) AS number FROM one_time_keys WHERE session_nid = $1"
-        " GROUP BY algorithm UNION ALL"
+        "SELECT algorithm, sum(size - taken)::int AS number FROM one_time_key_batches"
+        " WHERE session_nid = $1 AND NOT is_spent GROUP BY algorithm UNION ALL"
         " SELECT algorithm, -1 FROM fallback_keys WHERE session_nid = $1 AND NOT is_used"
         " ORDER BY algorithm",
         session_nid,
@@ -158,43 +287,86 @@ _WANTED = """
     JOIN sessions s ON s.user_nid = u.user_nid AND s.device_id = w.device_id
 """
 
+# Of a spent batch, of which so many keys were handed out, this is left.
+_HASHED = """
+    (SELECT coalesce(string_agg(encode(sha256(convert_to(key, 'UTF8')), 'hex'), chr(10)
+        ORDER BY number), '')
+    FROM unnest(string_to_array(b.keys, chr(10))) WITH ORDINALITY AS k (key, number)
+    WHERE number <= {count})
+"""
+
 
 async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
     """The oldest key of each wish for which there is one; nobody gets it again. Of several wishes
     for one device each gets another key.
+
+    What has a signer still is to be checked; where that fails, `cut` the batch before the commit.
     """
     rows = await db.fetch(
         f"""
-        WITH wanted AS (
+        WITH wanted AS MATERIALIZED (
             SELECT *, row_number() OVER (PARTITION BY session_nid, algorithm ORDER BY number)
-                AS place
+                AS turn
             FROM ({_WANTED}) w
         ), asked AS (
-            SELECT session_nid, algorithm, count(*) AS number FROM wanted
-            GROUP BY session_nid, algorithm
-        ), picked AS (
-            SELECT k.*,
-                row_number() OVER (PARTITION BY k.session_nid, k.algorithm ORDER BY k.serial)
-                AS place
+            SELECT session_nid, algorithm, count(*)::int AS number FROM wanted
+            GROUP BY session_nid, algorithm ORDER BY session_nid, algorithm
+        ), held AS MATERIALIZED (
+            SELECT b.*, a.number AS asked, (
+                sum(b.size - b.taken) OVER (
+                    PARTITION BY b.session_nid, b.algorithm ORDER BY b.serial
+                ) - (b.size - b.taken)
+            )::int AS before
             FROM asked a CROSS JOIN LATERAL (
-                SELECT session_nid, algorithm, serial FROM one_time_keys
-                WHERE session_nid = a.session_nid AND algorithm = a.algorithm
-                ORDER BY serial LIMIT a.number FOR UPDATE SKIP LOCKED
-            ) k
-        ), taken AS (
-            DELETE FROM one_time_keys k USING picked p
-            WHERE (k.session_nid, k.algorithm, k.serial) = (p.session_nid, p.algorithm, p.serial)
-            RETURNING p.place, k.session_nid, k.serial, k.algorithm, k.key_id, k.key
-        ), noted AS (
-            INSERT INTO claimed_one_time_keys (session_nid, serial, algorithm, key_id, key_hash)
-            SELECT session_nid, serial, algorithm, key_id, sha256(key) FROM taken
+                SELECT session_nid, algorithm, serial, size, taken, checked, signer, key_ids, keys
+                FROM one_time_key_batches
+                WHERE session_nid = a.session_nid AND algorithm = a.algorithm AND NOT is_spent
+                ORDER BY serial LIMIT a.number FOR NO KEY UPDATE
+            ) b
+        ), given AS (
+            SELECT *, least(asked - before, size - taken) AS number FROM held WHERE before < asked
+        ), counted AS (
+            UPDATE one_time_key_batches b
+            SET taken = g.taken + g.number,
+                keys = CASE WHEN g.taken + g.number < g.size THEN b.keys
+                    ELSE {_HASHED.format(count="g.size")} END
+            FROM given g
+            WHERE (b.session_nid, b.serial) = (g.session_nid, g.serial)
         )
-        SELECT w.number, t.session_nid, t.algorithm, t.key_id, t.key
-        FROM taken t JOIN wanted w USING (session_nid, algorithm, place)
+        SELECT w.number, g.session_nid, g.algorithm,
+            split_part(g.key_ids, chr(10), g.taken + n),
+            convert_to(split_part(g.keys, chr(10), g.taken + n), 'UTF8'),
+            CASE WHEN g.taken + n > g.checked THEN g.signer END, g.serial, g.taken + n - 1
+        FROM given g CROSS JOIN generate_series(1, g.number) n
+            JOIN wanted w ON (w.session_nid, w.algorithm, w.turn)
+                = (g.session_nid, g.algorithm, g.before + n)
         """,
         *_columns(wanted),
     )
     return [Claimed(*row) for row in rows]
+
+
+async def cut(db: Connection, kept: Mapping[tuple[int, int], int]) -> None:
+    """Forgets all keys of some batches but those that were handed out first. kept: how many, by
+    session and serial.
+    """
+    await db.execute(
+        f"""
+        UPDATE one_time_key_batches b
+        SET size = c.kept, taken = c.kept,
+            key_ids = array_to_string((string_to_array(b.key_ids, chr(10)))[:c.kept], chr(10)),
+            keys = CASE
+                WHEN b.is_spent
+                THEN array_to_string((string_to_array(b.keys, chr(10)))[:c.kept], chr(10))
+                ELSE {_HASHED.format(count="c.kept")}
+            END
+        FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS c (session_nid, serial, kept)
+        WHERE (b.session_nid, b.serial) = (c.session_nid, c.serial)
+        """,
+        [session_nid for session_nid, _ in kept],
+        [serial for _, serial in kept],
+        [*kept.values()],
+    )
 
 
 async def claim_fallback(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:

@@ -281,8 +281,7 @@ class TestQueue:
             for table in (
                 "to_device_messages",
                 "device_keys",
-                "one_time_keys",
+                "one_time_key_batches",
                 "fallback_keys",
-                "claimed_one_time_keys",
             ):
                 assert not await db.fetchval(f"SELECT count(*) FROM {table}")

@@ -33,7 +33,6 @@ from tests.support.syncing import syncing_of
 
 NO_ROOMS = parse_filter({"room": {"rooms": []}})
 DEVICE_TABLES = {
-    "claimed_one_time_keys",
     "cross_signing_keys",
     "dehydrated_devices",
     "device_keys",
@@ -42,7 +41,7 @@ DEVICE_TABLES = {
     "key_backup_keys",
     "key_backups",
     "key_signatures",
-    "one_time_keys",
+    "one_time_key_batches",
     "to_device_messages",
     "to_device_transactions",
 }

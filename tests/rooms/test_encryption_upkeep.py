@@ -140,7 +140,7 @@ class TestUpkeep:
         await alice.post("v3/account/deactivate", {"auth": auth})
         for table in (
             "device_keys",
-            "one_time_keys",
+            "one_time_key_batches",
             "cross_signing_keys",
             "key_signatures",
             "to_device_messages",

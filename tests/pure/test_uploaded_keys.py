@@ -1,0 +1,160 @@
+"""What is looked at when a device uploads keys.
+
+Source: C-S API v1.19 "One-time and fallback keys".
+"""
+
+from typing import Any
+
+import pytest
+
+from e2e import uploaded_keys
+from e2e.uploaded_keys import CHECKED_AT_ONCE, Owner, check_one_time_keys, is_signed
+from homeserver.errors import FoyerError, InvalidInput, InvalidSignature, TooLarge
+from homeserver.events import base64, canonical_json
+from homeserver.events.signing import VerifyKey
+from homeserver.identifiers import UserID
+from tests.support.encryption import SIGNED, KeyMaker, curve25519
+
+ALICE = Owner(UserID("@alice:example.org"), "PHONE")
+PHONE = KeyMaker.of(ALICE.user_id, ALICE.device_id)
+SIGNER = PHONE.key.verify_key
+
+
+def signed(text: str, **more: Any) -> dict[str, Any]:
+    return PHONE.signs({"key": text, **more})
+
+
+def named(*keys: Any) -> dict[str, Any]:
+    return {f"{SIGNED}:{number}": key for number, key in enumerate(keys)}
+
+
+def usual(count: int) -> dict[str, Any]:
+    return named(*(signed(curve25519()) for _ in range(count)))
+
+
+class TestForm:
+    """Whether one key is unusual makes no difference to the others, nor what is accepted."""
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 101])
+    def test_keys_are_kept_as_canonical_json(self, count):
+        keys = usual(count)
+        (batch,) = check_one_time_keys(keys, ALICE, SIGNER)
+        expected = {name.partition(":")[2]: canonical_json.encode(keys[name]) for name in keys}
+        assert batch.keys == expected
+        (batch,) = check_one_time_keys({**keys, f"{SIGNED}:x": unusual()}, ALICE, SIGNER)
+        assert {**batch.keys, **expected} == batch.keys
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            base64.encode_urlsafe(b"\xff" * 32),
+            base64.encode(b"\xff" * 32) + "=",
+            base64.encode_urlsafe(b"\xff" * 32) + "=",
+        ],
+    )
+    def test_base64_may_be_of_either_kind(self, text):
+        keys = {**usual(20), f"{SIGNED}:x": signed(text)}
+        assert len(check_one_time_keys(keys, ALICE, SIGNER)[0].keys) == 21
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            curve25519()[:-1],
+            curve25519()[:-1] + "=",
+            curve25519()[:-1] + "ä",
+            curve25519()[:-1] + " ",
+            curve25519() + "A",
+            "=" * 43,
+            [*curve25519()],
+            7,
+            None,
+        ],
+    )
+    @pytest.mark.parametrize("place", [0, 10, 20])
+    def test_what_is_no_key_is_refused(self, text, place):
+        keys = [*usual(21).values()]
+        keys[place] = signed(text)
+        with pytest.raises(InvalidInput, match="32 bytes"):
+            check_one_time_keys(named(*keys), ALICE, SIGNER)
+
+    @pytest.mark.parametrize(
+        "signatures",
+        [
+            None,
+            [],
+            "text",
+            {},
+            {ALICE.user_id: {}},
+            {ALICE.user_id: []},
+            {ALICE.user_id: "text"},
+            {ALICE.user_id: {"ed25519:OTHER": "A" * 86}},
+            {ALICE.user_id: {ALICE.key_id: "A" * 85}},
+            {ALICE.user_id: {ALICE.key_id: ["A"] * 86}},
+            {"@bob:example.org": {ALICE.key_id: "A" * 86}},
+        ],
+    )
+    @pytest.mark.parametrize("place", [0, 10, 20])
+    def test_what_cannot_be_the_device_s_signature_is_refused(self, signatures, place):
+        keys = [*usual(21).values()]
+        keys[place] = {**keys[place], "signatures": signatures}
+        with pytest.raises(InvalidSignature):
+            check_one_time_keys(named(*keys), ALICE, SIGNER)
+
+    @pytest.mark.parametrize(
+        ("more", "error"),
+        [
+            ({"n": 1.5}, InvalidInput),
+            ({"n": 2**53}, InvalidInput),
+            ({"text": "a\0b"}, InvalidInput),
+            ({"text": "x" * uploaded_keys.MAX_ONE_TIME_KEY_BYTES}, TooLarge),
+        ],
+    )
+    def test_what_a_key_says_more_is_canonical_json_of_some_bytes(
+        self, more: dict[str, Any], error: type[FoyerError]
+    ):
+        keys = [*usual(20).values()]
+        keys[15] = {**keys[15], **more}
+        with pytest.raises(error):
+            check_one_time_keys(named(*keys), ALICE, SIGNER)
+
+    def test_without_a_signer_nothing_signed_is_taken(self):
+        with pytest.raises(InvalidSignature, match="Upload the keys of the device first"):
+            check_one_time_keys(usual(3), ALICE, None)
+
+
+def unusual() -> dict[str, Any]:
+    return signed(curve25519(), note="more")
+
+
+class TestSignatures:
+    def test_so_many_are_checked_at_once_whatever_comes(self, monkeypatch):
+        checked = []
+        verify = VerifyKey.verify
+
+        def counts(key: VerifyKey, signature: bytes, message: bytes) -> bool:
+            checked.append(message)
+            return verify(key, signature, message)
+
+        keys = usual(uploaded_keys.MAX_UPLOADED)
+        monkeypatch.setattr(VerifyKey, "verify", counts)
+        (batch,) = check_one_time_keys(keys, ALICE, SIGNER)
+        assert len(checked) == batch.checked == CHECKED_AT_ONCE
+
+    def test_a_batch_says_how_many_of_its_keys_were(self):
+        keys = {**usual(CHECKED_AT_ONCE - 1), "plain:a": "text", "plain:b": "text"}
+        keys[f"{SIGNED}:last"] = signed(curve25519())
+        batches = check_one_time_keys(keys, ALICE, SIGNER)
+        assert {each.algorithm: each.checked for each in batches} == {
+            SIGNED: CHECKED_AT_ONCE - 1,
+            "plain": 1,
+        }
+
+    @pytest.mark.parametrize("make", [lambda: signed(curve25519()), unusual])
+    def test_a_key_that_is_kept_can_be_checked_later(self, make):
+        other = KeyMaker.of(ALICE.user_id, ALICE.device_id).key.verify_key
+        raw = canonical_json.encode(make())
+        assert is_signed(raw, ALICE, SIGNER)
+        assert not is_signed(raw, ALICE, other)
+        assert not is_signed(raw.replace(b'"key":"', b'"key":"x'), ALICE, SIGNER)
+        assert is_signed(b'"text"', ALICE, SIGNER)
