@@ -2,9 +2,9 @@
 -- hundred at a time, and a claim counts `taken` up in a small row that stays where it is.
 
 -- serial counts the batches of a device; whoever adds one takes the next, so of two who do so at once
--- one has to look again. Keys are handed out from the first on. size: how many there are; taken: how many of them were
--- handed out; checked: how many of them have a signature that is known to be right; what comes after
--- them is checked before it is handed out. signer: the device's Ed25519 key, 32 bytes.
+-- one has to look again. Keys are handed out from the first on. size: how many there are; taken: how
+-- many of them were handed out; checked: how many of them have a signature that is known to be right;
+-- what comes after them is checked before it is handed out. signer: the device's Ed25519 key, 32 bytes.
 -- key_ids, keys: one a line, without a line break at the end; keys are JSON. Of a spent batch only the
 -- SHA-256 of each is left, in hexadecimal: a client that repeats an upload, because it missed the
 -- answer, may not bring back what was handed out. An upload forgets all but the newest of a device.

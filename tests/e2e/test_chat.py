@@ -4,82 +4,15 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from e2e.client.chat.terminal import harmless
 from tests.e2e.nio_user import NioFlow, NioUser
+from tests.e2e.shell import PATIENCE_S, Shell
 from tests.support.live_server import LiveServer
 from tests.support.olm_session import PASSWORD, registered, unique
-
-_ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60.0
-
-
-class Shell:
-    """One person's: a directory for their keys, pipes instead of a terminal."""
-
-    def __init__(self, home: Path, url: str, user_id: str) -> None:
-        self.home = home
-        self.url = url
-        self.user_id = user_id
-        self._running: list[subprocess.Popen[str]] = []
-
-    def runs(
-        self, *arguments: str, typing: str = "", env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command(*arguments),
-            cwd=_ROOT,
-            env=self._environment(env),
-            input=typing,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            check=False,
-        )
-
-    def says(self, *arguments: str, **options: str) -> str:
-        """What a command that succeeds prints."""
-        done = self.runs(*arguments, **options)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def starts(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            self._command(*arguments),
-            cwd=_ROOT,
-            env=self._environment(None),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._running.append(process)
-        return process
-
-    def closes(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.communicate()
-
-    def logs_in(self) -> None:
-        self.says("login", self.url, self.user_id, typing=f"{PASSWORD}\n")
-
-    def history(self, room_id: str) -> list[dict]:
-        lines = self.says("history", room_id).splitlines()
-        return [json.loads(line) for line in lines]
-
-    def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "e2e.client.chat", *arguments]
-
-    def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("FOYER")}
-        return {**clean, "FOYER_CHAT_HOME": str(self.home), **(more or {})}
 
 
 class Office:
@@ -171,7 +104,7 @@ def test_two_people_verify_each_other(office):
         process.stdin.flush()
     shown = []
     for process in running:
-        output, errors = process.communicate(timeout=_PATIENCE_S)
+        output, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
         shown.append(output.splitlines()[:2])
     assert shown[0] == shown[1]
@@ -191,7 +124,7 @@ def test_one_shows_a_code_and_the_other_scans_it(office, tmp_path):
     showing.stdin.write("y\n")
     showing.stdin.flush()
     for process in (showing, scanning):
-        _, errors = process.communicate(timeout=_PATIENCE_S)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
     own = [line.split("\t") for line in new.says("devices").splitlines()[1:]]
     assert {line[1] for line in own} == {"verified"}
@@ -212,7 +145,7 @@ async def test_a_client_that_knows_no_requests_is_verified_by_numbers(server, of
         verifying.stdin.write("y\n")
         verifying.stdin.flush()
         await side.confirms()
-        _, errors = await asyncio.to_thread(verifying.communicate, timeout=_PATIENCE_S)
+        _, errors = await asyncio.to_thread(verifying.communicate, timeout=PATIENCE_S)
         assert verifying.returncode == 0, errors
         assert f"{bot.device_id}\tverified\t" in office.bob.says("devices", bot.user_id)
 
@@ -223,7 +156,7 @@ def test_what_is_no_code_ends_the_verification(office):
     showing = office.bob.starts("verify", office.alice.user_id, "--qr")
     wrong = office.alice.runs("verify", office.bob.user_id, "--scan", typing="no code!\n")
     assert (wrong.returncode, "neither a picture" in wrong.stderr) == (1, True)
-    _, errors = showing.communicate(timeout=_PATIENCE_S)
+    _, errors = showing.communicate(timeout=PATIENCE_S)
     assert (showing.returncode, "not verified" in errors) == (1, True)
 
 
@@ -248,8 +181,8 @@ def test_one_command_at_a_time_has_the_keys_and_an_interruption_ends_it_cleanly(
     assert (refused.returncode, "another process" in refused.stderr) == (1, True)
     opened.send_signal(signal.SIGINT)
     # Before its input ends, which would end it, too.
-    opened.wait(timeout=_PATIENCE_S)
-    output, errors = opened.communicate(timeout=_PATIENCE_S)
+    opened.wait(timeout=PATIENCE_S)
+    output, errors = opened.communicate(timeout=PATIENCE_S)
     assert opened.returncode == 130
     assert "Traceback" not in output + errors
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_chat import Shell
+from tests.e2e.shell import Shell
 from tests.support.live_server import LiveServer
 from tests.support.native_olm import native_account
 from tests.support.olm_session import PASSWORD, registered, unique
