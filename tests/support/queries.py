@@ -1,9 +1,9 @@
 """Which statements a piece of code sends to the database, and which rows it writes."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 from asyncpg.connection import LoggedQuery
 
@@ -20,14 +20,17 @@ _FOLLOWERS = (
 """What followers send, which run beside everything."""
 _ABOUT_TYPES = ("typeinfo_tree", "current_setting('jit')")
 """What asyncpg asks once a connection."""
+_MARK: ContextVar[object | None] = ContextVar("mark", default=None)
+"""Of the block in which a task, or the one that began it, counts its statements."""
 
 
 @asynccontextmanager
 async def counted(database: Database, *, own: bool = False) -> AsyncIterator[list[str]]:
     """The statements that are sent in the block, without those that only frame transactions and
-    those of followers. own: only those of the task that runs the block.
+    those of followers. own: only those of the task that runs the block, and of those it begins.
     """
-    task = asyncio.current_task() if own else None
+    mark = object() if own else None
+    _MARK.set(mark)
     statements: list[str] = []
 
     def log(query: LoggedQuery) -> None:
@@ -41,7 +44,7 @@ async def counted(database: Database, *, own: bool = False) -> AsyncIterator[lis
 
     async def logged() -> Connection:
         connection = await acquire()
-        if task is None or asyncio.current_task() is task:
+        if mark is None or _MARK.get() is mark:
             connection.add_query_logger(log)
         return connection
 
@@ -54,6 +57,7 @@ async def counted(database: Database, *, own: bool = False) -> AsyncIterator[lis
         yield statements
     finally:
         del database._acquire, database._release
+        _MARK.set(None)
 
 
 _NOTE_ROWS = """
