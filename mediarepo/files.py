@@ -1,6 +1,6 @@
 """Putting files into a store and taking them out, so that rows and files always fit.
 
-    spooled and synced → put into the store → row claimed, rows that use it written → COMMIT
+    spooled → put into the store, synced → row claimed, rows that use it written → COMMIT
 
 Until the commit the spooled file says what may stand in the store without a row; `recover` removes
 that after a crash. A file goes while its row is locked, so nobody can claim it meanwhile; who

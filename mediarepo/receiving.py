@@ -12,24 +12,22 @@ _PIECE_BYTES = 262_144
 _CUT_OFF = (aiohttp.ClientError, ConnectionError, web.RequestPayloadError)
 
 
-async def body_of(request: web.Request, *, stalled_s: float) -> AsyncIterator[bytes]:
+def body_of(request: web.Request, *, stalled_s: float) -> AsyncIterator[bytes]:
     """What comes, as it comes. stalled_s: how long to wait for more of it.
 
     Raises InvalidInput when it ends before its end.
     """
     content = request.content
-    async for chunk in _read(content.readany, content.at_eof, stalled_s):
-        yield chunk
+    return _read(content.readany, content.at_eof, stalled_s)
 
 
-async def part_of(part: BodyPartReader, *, stalled_s: float) -> AsyncIterator[bytes]:
+def part_of(part: BodyPartReader, *, stalled_s: float) -> AsyncIterator[bytes]:
     """The same of a part of a form."""
 
     async def read() -> bytes:
         return bytes(await part.read_chunk(_PIECE_BYTES))
 
-    async for chunk in _read(read, part.at_eof, stalled_s):
-        yield chunk
+    return _read(read, part.at_eof, stalled_s)
 
 
 async def _read(

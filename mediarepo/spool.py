@@ -4,6 +4,8 @@
     spool/<process>/in-<random>      still coming
     spool/<process>/<sha256>-<random>  has all its bytes; goes when its row is committed
 
+Making it safe is what the store does, which may be elsewhere.
+
 So what a crash left behind tells what may stand in a store without a row: `abandoned` lists it.
 """
 
@@ -34,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A file that is all here, and on the disk. size: bytes."""
+    """A file that is all here. size: bytes."""
 
     path: Path
     sha256: bytes
@@ -183,7 +185,6 @@ class _Writer:
     def finish(self) -> Spooled:
         self.write(tuple(self._kept) or (b"",))
         assert self._descriptor is not None
-        os.fdatasync(self._descriptor)
         digest = self._hash.digest()
         complete = self._path.with_name(f"{digest.hex()}-{token_hex(_RANDOM_BYTES)}")
         self._path.rename(complete)

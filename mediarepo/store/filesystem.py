@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -24,6 +25,8 @@ class FilesystemStore:
 
     def __init__(self, *, folder: Path, executor: Executor) -> None:
         self._folder = folder
+        self._safe_folders: set[Path] = set()
+        """Those that are there after a crash, too."""
         self.executor = executor
 
     @property
@@ -35,8 +38,8 @@ class FilesystemStore:
         return self._folder / key_of(sha256)
 
     async def put(self, sha256: bytes, source: Path) -> None:
-        """source: in the same file system, and on the disk already (fsync)."""
-        await self.run(_put, source, self.path(sha256))
+        """source: in the same file system."""
+        await self.run(self._put, source, self.path(sha256))
 
     async def open(
         self, sha256: bytes, *, start: int = 0, end: int | None = None
@@ -73,6 +76,24 @@ class FilesystemStore:
             for held in some:
                 yield held
 
+    def _put(self, source: Path, target: Path) -> None:
+        """A second name for the same file, so the first one still tells what was going on.
+
+        File systems with a journal write all of it with the first call of `_sync`, so it is best
+        to have made every change by then; the other calls find nothing to do.
+        """
+        folder = target.parent
+        changed = {folder}
+        if folder not in self._safe_folders:
+            changed.update(each.parent for each in (folder, *_make_folders(folder)))
+        with suppress(FileExistsError):
+            os.link(source, target)
+        with suppress(FileNotFoundError):  # removed again meanwhile: who claims it puts it back
+            _sync(target)
+        for each in changed:
+            _sync(each)
+        self._safe_folders.add(folder)
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread. Raises Missing for a file that is not there, else StoreUnavailable."""
         try:
@@ -90,19 +111,6 @@ def store_error(error: OSError) -> StoreUnavailable:
     return StoreUnavailable(f"The server's disk does not work: {error.strerror}.")
 
 
-def _put(source: Path, target: Path) -> None:
-    """A second name for the same file, so the first one still tells what was going on."""
-    if target.exists():
-        return
-    for made in _make_folders(target.parent):
-        _sync(made.parent)
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    _sync(target.parent)
-
-
 def _make_folders(folder: Path) -> Iterator[Path]:
     """Those that were not there, the outer one first."""
     missing = []
@@ -114,9 +122,9 @@ def _make_folders(folder: Path) -> Iterator[Path]:
         yield each
 
 
-def _sync(folder: Path) -> None:
-    """What was put into a folder is there after a crash, too."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """What is in a file or a folder is there after a crash, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
