@@ -40,7 +40,7 @@ AT_UPLOAD = (Target(Size(96, 96), "crop"), Target(Size(800, 600), "scale"))
 _CONTENT_TYPES = frozenset(each.value for each in Format)
 _AT_UPLOAD_AT_ONCE = 25
 """Pictures that are being made smaller because they were uploaded."""
-_UPLOAD_WAITS_S = 0.1
+_UPLOAD_WAITS_S = 1.0
 
 _Failure = NotAnImage | ImageTooLarge | ImagingFailed
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -111,6 +111,27 @@ def requests(monkeypatch) -> list[web.Request]:
     return seen
 
 
+@pytest.fixture(params=["in memory", "in memory in parts", "on the disk"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has the file."""
+    if request.param == "on the disk":
+        monkeypatch.setattr(passage, "_NOWAIT", None)
+    if request.param == "in memory in parts":
+        monkeypatch.setattr(os, "preadv", _in_parts(os.preadv))
+
+
+def _in_parts(read: Callable[..., int]) -> Callable[..., int]:
+    """As the system reads when it has half of every two MiB."""
+
+    def preadv(file: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags and offset // MIB % 2:
+            raise BlockingIOError
+        return read(file, buffers, offset, flags)
+
+    return preadv
+
+
+@pytest.mark.usefixtures("kept")
 class TestWhole:
     async def test_answers_come_whole_and_in_order_on_one_connection(self, server, alice):
         uri = await alice.uploads(LARGE)
@@ -139,6 +160,7 @@ class TestWhole:
 
 
 class TestSlowReaders:
+    @pytest.mark.usefixtures("kept")
     async def test_cost_no_memory_however_large_the_file_is(self, server, alice, waits, requests):
         uri = await alice.uploads(LARGE)
         async with AsyncExitStack() as stack:
