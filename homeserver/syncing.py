@@ -76,7 +76,7 @@ def build_syncing(
     members = MemberEvents(database=database, bodies=bodies)
     memory = Memory(bodies=bodies, summaries=summaries, members=members)
     told = ToldMembers()
-    rosters = Rosters(database=database, ignored=streams.ignored_users)
+    rosters = Rosters(database=database, ignored=streams.ignored_users, presence=streams.presence)
     max_presence_members = config.presence.max_room_members
     journal = Journal(
         tails=Tails(
@@ -120,7 +120,7 @@ def build_syncing(
             clock=clock,
         )
     )
-    waiting_room = WaitingRoom(rosters=rosters, presence_stream=streams.presence, clock=clock)
+    waiting_room = WaitingRoom(rosters=rosters, clock=clock)
     waiting_room.listen(bus)
     inboxes = Inboxes(database=database, tail=core.encryption.to_device_tail)
     sync = Sync(

@@ -14,6 +14,7 @@ from homeserver.requester import Requester
 from homeserver.storage import sync_reads
 from homeserver.storage.database import Database
 from homeserver.streams.account_settings import IgnoredUsers
+from homeserver.streams.presence import PresenceStream
 from homeserver.streams.tail import Committed
 from homeserver.sync.token import SyncToken
 from homeserver.sync.waiting import Waiter
@@ -54,14 +55,13 @@ class Roster:
         rooms: dict[int, RoomID],
         ignored: frozenset[UserID],
         known_from: int,
-        news_floor: int,
     ) -> None:
         self.user_nid = by.user_nid
         self.user_id = by.user_id
         self.rooms = rooms
         self.ignored = ignored
         self.known_from = known_from
-        self.news_floor = news_floor
+        self.news_floor = 0
         self.news_of: OrderedDict[int, int] = OrderedDict()
         self.devices_floor = 0
         self.devices_of: OrderedDict[UserID, int] = OrderedDict()
@@ -116,10 +116,16 @@ class Rosters:
     """All of them, bounded: those not used for the longest leave first, unless somebody waits."""
 
     def __init__(
-        self, *, database: Database, ignored: IgnoredUsers, capacity: int = CAPACITY
+        self,
+        *,
+        database: Database,
+        ignored: IgnoredUsers,
+        presence: PresenceStream,
+        capacity: int = CAPACITY,
     ) -> None:
         self._database = database
         self._ignored = ignored
+        self._presence = presence
         self._capacity = capacity
         self._of: OrderedDict[int, Roster] = OrderedDict()
         self._by_id: dict[UserID, Roster] = {}
@@ -146,10 +152,10 @@ class Rosters:
         """Those who are joined to a room. Not to be kept: it changes."""
         return self._rooms.get(room_nid, _NOBODY)
 
-    async def of(self, by: Requester, *, news_floor: int) -> Roster:
-        """news_floor: number of the newest change of presence. Raises Unavailable."""
+    async def of(self, by: Requester) -> Roster:
+        """Raises Unavailable."""
         for _ in range(_ATTEMPTS):
-            roster = self.peek(by.user_nid) or await self._load(by, news_floor)
+            roster = self.peek(by.user_nid) or await self._load(by)
             if roster is not None:
                 return roster
         raise Unavailable("Your rooms are changing too fast; please try again.")
@@ -204,12 +210,12 @@ class Rosters:
             if not members:
                 del self._rooms[room_nid]
 
-    async def _load(self, by: Requester, news_floor: int) -> Roster | None:
+    async def _load(self, by: Requester) -> Roster | None:
         """None: something happened to him meanwhile."""
         changes = self._changes
         self._loading[by.user_id] += 1
         try:
-            roster = await self._read(by, news_floor)
+            roster = await self._read(by)
         finally:
             self._loading[by.user_id] -= 1
             if not self._loading[by.user_id]:
@@ -220,7 +226,7 @@ class Rosters:
             return roster
         return known
 
-    async def _read(self, by: Requester, news_floor: int) -> Roster:
+    async def _read(self, by: Requester) -> Roster:
         ignored = await self._ignored.of(by.user_nid)
         async with self._database.snapshot() as db:
             positions = await sync_reads.positions(db)
@@ -230,11 +236,14 @@ class Rosters:
             rooms=rooms,
             ignored=self._ignored.peek(by.user_nid) or ignored,
             known_from=positions.events,
-            news_floor=news_floor,
         )
 
     def _keep(self, roster: Roster) -> None:
+        """What changed while it was read may have been told to the others already, and is to be
+        looked up.
+        """
         roster.devices_floor = self.told_devices
+        roster.news_floor = self._presence.position
         self._of[roster.user_nid] = roster
         self._by_id[roster.user_id] = roster
         for room_nid in roster.rooms:

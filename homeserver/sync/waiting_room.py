@@ -8,7 +8,6 @@ from homeserver.clock import Clock
 from homeserver.errors import NotAuthenticated
 from homeserver.requester import Requester
 from homeserver.streams.bus import Bus
-from homeserver.streams.presence import PresenceStream
 from homeserver.sync.rosters import Roster, Rosters
 from homeserver.sync.token import SyncToken
 from homeserver.sync.waiting import Waiter
@@ -20,9 +19,8 @@ MAX_WAITING_PER_USER = 100
 class WaitingRoom:
     """All requests that wait, whichever form of sync they are of."""
 
-    def __init__(self, *, rosters: Rosters, presence_stream: PresenceStream, clock: Clock) -> None:
+    def __init__(self, *, rosters: Rosters, clock: Clock) -> None:
         self._rosters = rosters
-        self._presence_stream = presence_stream
         self._clock = clock
         self._outside: dict[UUID, dict[Waiter, None]] = {}
         self.is_closed = False
@@ -44,7 +42,7 @@ class WaitingRoom:
         roster = self._rosters.peek(by.user_nid)
         if roster is not None:
             return roster
-        return await self._rosters.of(by, news_floor=self._presence_stream.position)
+        return await self._rosters.of(by)
 
     async def wait(
         self, by: Requester, roster: Roster, since: SyncToken, timeout_s: float
