@@ -9,6 +9,8 @@ from e2e.client.server import Unreachable
 from e2e.client.session import Session
 
 HISTORY = 20
+_LEAVING_S = 5.0
+"""How long a request that is under way may hold up who leaves."""
 
 
 async def converse(session: Session, room_id: str) -> None:
@@ -24,7 +26,7 @@ async def converse(session: Session, room_id: str) -> None:
                 break
     finally:
         reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        await asyncio.wait((reading,), timeout=_LEAVING_S)
     if reading.done() and not reading.cancelled():
         reading.result()
 
