@@ -33,7 +33,7 @@ MAX_DEVICE_KEYS_BYTES = 16_384
 MAX_ONE_TIME_KEY_BYTES = 4_096
 MAX_UPLOADED = 1_000
 """Keys of one request."""
-CHECKED_AT_ONCE = 10
+CHECKED_AT_ONCE = 4
 """Signatures of one-time keys that are checked when they come, of the oldest keys. Those of others
 are when a key is about to be handed out: with all of them an upload would take four times as long.
 """
