@@ -1,34 +1,16 @@
 """What sliding sync tells devices that encrypt (MSC3885 `to_device`, MSC3884 `e2ee`)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
 import pytest
 
-from homeserver.storage.database import Database
 from tests.support.encryption import SIGNED, KeyMaker
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixUser
 
 txn_ids = count()
 WAIT_MS = 30_000
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 async def sync(user: MatrixUser, pos: str | None = None, **body: Any) -> Any:

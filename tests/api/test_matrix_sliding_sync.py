@@ -1,32 +1,14 @@
 """Simplified sliding sync (MSC4186), as it was accepted and as clients knew it before."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from homeserver.storage.database import Database
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
+from tests.support.matrix_server import MatrixUser, matrix_server, q
 
 EARLIER = "unstable/org.matrix.simplified_msc3575/sync"
 EVERYTHING: dict[str, Any] = {"include": [{}]}
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 def wish(timeline_limit: int = 10, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Source: C-S API v1.19 "One-time and fallback keys"; docs/decisions/0008.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,28 +14,12 @@ from homeserver.storage import one_time_keys
 from homeserver.storage.database import Database
 from homeserver.storage.one_time_keys import Batch, Wanted
 from tests.support.encryption import SIGNED, KeyMaker, curve25519
-from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server
+from tests.support.matrix_server import MatrixUser
 
 UPLOAD, CLAIM = "v3/keys/upload", "v3/keys/claim"
 WRONG = CHECKED_AT_ONCE + 2
 """The place of a key in its upload, too far behind for being checked at once."""
 Json = dict[str, Any]
-
-
-@pytest.fixture
-async def server(database: Database) -> AsyncIterator[MatrixServer]:
-    async with matrix_server(database) as running:
-        yield running
-
-
-@pytest.fixture
-async def alice(server: MatrixServer) -> MatrixUser:
-    return await server.registers("alice")
-
-
-@pytest.fixture
-async def bob(server: MatrixServer) -> MatrixUser:
-    return await server.registers("bob")
 
 
 @pytest.fixture
