@@ -126,7 +126,9 @@ class Downloads:
                     raise _FetchedMeanwhile
 
             try:
-                await self._files.keep(sent.stream, max_bytes=self._max_bytes, record=record)
+                await self._files.keep(
+                    sent.stream, max_bytes=self._max_bytes, record=self._files.claiming(record)
+                )
             except _FetchedMeanwhile:
                 return
             except TooLarge as error:

@@ -1,10 +1,11 @@
 """Putting files into a store and taking them out, so that rows and files always fit.
 
-    spooled → put into the store, synced → row claimed, rows that use it written → COMMIT
+    spooled → put into the store, synced → row claimed, with the rows that use it → looked after
 
-Until the commit the spooled file says what may stand in the store without a row; `recover` removes
-that after a crash. A file goes while its row is locked, so nobody can claim it meanwhile; who
-claims it afterwards finds it gone, and puts it back before he commits.
+As long as a file is spooled it may stand in the store without a row, or have a row without standing
+there: after a crash `recover` removes the one, and mends the other. The latter is rare. A file goes
+while its row is locked, so nobody can claim it meanwhile; who put it there just before, and claims
+it just afterwards, finds it gone, and puts it there again before anybody hears of it.
 """
 
 import os
@@ -26,8 +27,10 @@ from mediarepo.store.filesystem import FilesystemStore
 
 T = TypeVar("T")
 
-Record = Callable[[Connection, FileRecord], Awaitable[T]]
-"""Writes the rows that use a file, in the transaction that claims it."""
+Record = Callable[[FileRecord], Awaitable[tuple[FileRecord, T]]]
+"""Commits the row of a file that was put into a store, and the rows that use it. Returns where the
+file is by its row, which may have been there before, and what else there is to tell.
+"""
 
 _MAX_LEFT_OVER = 10_000
 
@@ -76,22 +79,25 @@ class Files:
         try:
             # A store that fails may have kept it all the same.
             await self._stores[self._new_store].put(spooled.sha256, spooled.path)
-            async with self._database.transaction() as db:
-                file = await media_files.claim(
-                    db,
-                    spooled.sha256,
-                    spooled.size,
-                    store=self._new_store,
-                    now_ms=self._clock.now_ms(),
-                )
-                result = await record(db, file)
-                await self._put_back(file, spooled)
+            file, result = await record(FileRecord(spooled.sha256, spooled.size, self._new_store))
         except BaseException:
             await self._forget_if_unknown(spooled.sha256)
             raise
+        if not await self._is_there(file):
+            await self._look_after(spooled)
         if file.store != self._new_store:
             await self.remove_copy(spooled.sha256, self._new_store)
         return result
+
+    def claiming(self, record: Callable[[Connection, FileRecord], Awaitable[T]]) -> Record[T]:
+        """For rows of any kind: they are written in the transaction that claims the file."""
+
+        async def commit(new: FileRecord) -> tuple[FileRecord, T]:
+            async with self._database.transaction() as db:
+                file = await media_files.claim(db, new, self._clock.now_ms())
+                return file, await record(db, file)
+
+        return commit
 
     async def open(
         self, file: FileRecord, *, start: int = 0, end: int | None = None
@@ -169,7 +175,8 @@ class Files:
         return True
 
     async def recover(self) -> int:
-        """Removes what processes that were cut off left behind; returns how many files that were.
+        """Removes what processes that were cut off left behind, and mends what they left half done;
+        returns how many files were removed.
 
         Raises Unavailable.
         """
@@ -178,8 +185,11 @@ class Files:
             removed += await self.remove_unknown(sha256, self._new_store)
             self._left_over.discard(sha256)
         for left in self._spool.abandoned():
-            for sha256 in left.hashes:
-                removed += await self.remove_unknown(sha256, self._new_store)
+            for spooled in left.files:
+                if await self.remove_unknown(spooled.sha256, self._new_store):
+                    removed += 1
+                else:
+                    await self._mend(spooled)
             self._spool.clear(left)
         return removed
 
@@ -200,15 +210,29 @@ class Files:
             if file is not None and file.store != store:
                 await self._stores[store].delete(sha256)
 
-    async def _put_back(self, file: FileRecord, spooled: Spooled) -> None:
-        """It may have been removed, or moved elsewhere, before its row was claimed."""
+    async def _is_there(self, file: FileRecord) -> bool:
         path = self.path(file)
-        # A thread would take longer than to look at what was just put there.
-        if path is not None and path.exists():
-            return
-        store = self._stores[file.store]
-        if await store.size(file.sha256) != file.size:
-            await store.put(file.sha256, spooled.path)
+        if path is not None:  # a thread would take longer than to look at what was just put there
+            return path.exists()
+        return await self._stores[file.store].size(file.sha256) == file.size
+
+    async def _look_after(self, spooled: Spooled) -> None:
+        """What cannot be mended now is when the server starts again."""
+        try:
+            await self._mend(spooled)
+        except BaseException:
+            self._spool.leave(spooled)
+            raise
+
+    async def _mend(self, spooled: Spooled) -> None:
+        """Puts a file where its row says that it is, unless it is there."""
+        async with self._database.transaction() as db:
+            file = await media_files.lock(db, spooled.sha256)
+            if file is None:
+                return
+            store = self._stores[file.store]
+            if await store.size(file.sha256) != file.size:
+                await store.put(file.sha256, spooled.path)
 
     async def _forget_if_unknown(self, sha256: bytes) -> None:
         """Where that is impossible now, `recover` tries again."""

@@ -6,18 +6,18 @@
 
 Making it safe is what the store does, which may be elsewhere.
 
-So what a crash left behind tells what may stand in a store without a row: `abandoned` lists it.
+So what a crash left behind tells what may stand in a store without a row, or have a row without
+standing there: `abandoned` lists it.
 """
 
 import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 from secrets import token_hex
@@ -26,9 +26,13 @@ from typing import TypeVar
 from homeserver.errors import TooLarge
 from mediarepo.store.filesystem import store_error
 
-_GATHERED_BYTES = 524_288
-"""How much is held in memory before it is written: threads and hashes like large pieces."""
-_MAX_PIECES = 32
+_GATHERED_BYTES = 1_048_576
+"""How much of a file is held in memory before it is written: a thread takes its time to begin."""
+_GATHERED_OF_MANY = 65_536
+"""The same when all files together hold `_HELD_BYTES`."""
+_HELD_BYTES = 67_108_864
+_MAX_PIECES = 64
+"""That one call writes."""
 _RANDOM_BYTES = 12
 
 T = TypeVar("T")
@@ -45,11 +49,13 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """What a process left that has ended. hashes: of files that may be in a store without a row."""
+    """What a process left that has ended. files: of which not both the store and the database may
+    know.
+    """
 
     folder: Path
     lock: int
-    hashes: tuple[bytes, ...]
+    files: tuple[Spooled, ...]
 
 
 class Spool:
@@ -60,6 +66,9 @@ class Spool:
         self._folder = folder / token_hex(_RANDOM_BYTES)
         self._executor = executor
         self._lock: int | None = None
+        self._left: set[Path] = set()
+        self._held = 0
+        """Bytes of all files that are in memory."""
 
     def _open(self) -> None:
         """Makes the folder, before the first file comes. Raises OSError."""
@@ -71,7 +80,7 @@ class Spool:
         """Leaves nothing behind but what `abandoned` must find."""
         if self._lock is None:
             return
-        if not any(map(_hash_in, self._folder.iterdir())):
+        if not any(map(_spooled_at, self._folder.iterdir())):
             shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
         self._lock = None
@@ -87,11 +96,16 @@ class Spool:
         self._ensure_open()
         writer = _Writer(self._folder)
         try:
-            await self._write(writer, stream, max_bytes)
-            yield await self._run(writer.finish)
+            await self._take_in(writer, stream, max_bytes)
+            yield await self._work(writer, writer.finish)
         finally:
-            # Whatever happened, and even if the task was cancelled, nothing stays.
-            writer.discard()
+            # Whatever happened, and even if the task was cancelled, nothing else stays.
+            self._held -= writer.held
+            writer.discard(self._left)
+
+    def leave(self, spooled: Spooled) -> None:
+        """It stays after the end of the block, for `abandoned`."""
+        self._left.add(spooled.path)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -112,18 +126,26 @@ class Spool:
         except OSError as error:
             raise store_error(error) from error
 
-    async def _write(self, writer: "_Writer", stream: AsyncIterable[bytes], max_bytes: int) -> None:
-        gathered: list[bytes] = []
-        size = written = 0
+    async def _take_in(
+        self, writer: "_Writer", stream: AsyncIterable[bytes], max_bytes: int
+    ) -> None:
+        """All of it; `finish` writes what is still in memory then."""
+        size = 0
         async for chunk in stream:
-            gathered.append(chunk)
             size += len(chunk)
             if size > max_bytes:
                 raise TooLarge(f"A file has at most {max_bytes} bytes here.")
-            if size - written >= _GATHERED_BYTES:
-                await self._run(partial(writer.write, tuple(gathered)))
-                gathered, written = [], size
-        writer.keep(gathered)
+            writer.hold(chunk)
+            self._held += len(chunk)
+            if writer.held > (_GATHERED_BYTES if self._held < _HELD_BYTES else _GATHERED_OF_MANY):
+                await self._work(writer, writer.write)
+
+    async def _work(self, writer: "_Writer", work: Callable[[], T]) -> T:
+        held = writer.held
+        try:
+            return await self._run(work)
+        finally:
+            self._held -= held - writer.held
 
     async def _run(self, work: Callable[[], T]) -> T:
         """In a thread, to its end even if the task is cancelled: the file is then not in use."""
@@ -142,8 +164,8 @@ class Spool:
         for folder in self._top.iterdir() if self._top.exists() else ():
             lock = None if folder == self._folder else _try_lock(folder)
             if lock is not None:
-                names = map(_hash_in, folder.iterdir())
-                yield Abandoned(folder, lock, tuple(each for each in names if each is not None))
+                found = map(_spooled_at, folder.iterdir())
+                yield Abandoned(folder, lock, tuple(each for each in found if each is not None))
 
     def clear(self, left: Abandoned) -> None:
         """It has been looked at."""
@@ -157,45 +179,60 @@ async def contents_of(path: Path) -> AsyncIterator[bytes]:
 
 
 class _Writer:
-    """One file that comes. Its methods run in threads, one after the other."""
+    """One file that comes. Its methods but `hold` run in threads, one after the other.
+
+    held: bytes that are in memory.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"in-{token_hex(_RANDOM_BYTES)}"
         self._hash = new_sha256()
         self._size = 0
         self._descriptor: int | None = None
-        self._kept: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self.held = 0
 
-    def keep(self, pieces: list[bytes]) -> None:
-        """What `finish` shall write."""
-        self._kept = pieces
+    def hold(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.held += len(piece)
 
-    def write(self, pieces: tuple[bytes, ...]) -> None:
+    def write(self) -> None:
+        """What is in memory."""
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
-        for piece in pieces if len(pieces) <= _MAX_PIECES else (b"".join(pieces),):
+        for piece in self._pieces:
             self._hash.update(piece)
-            left = memoryview(piece)
-            while left:
-                count = os.write(self._descriptor, left)
-                self._size += count
-                left = left[count:]
+        _write_all(self._descriptor, self._pieces)
+        self._size += self.held
+        self._pieces, self.held = [], 0
 
     def finish(self) -> Spooled:
-        self.write(tuple(self._kept) or (b"",))
-        assert self._descriptor is not None
+        self.write()
         digest = self._hash.digest()
         complete = self._path.with_name(f"{digest.hex()}-{token_hex(_RANDOM_BYTES)}")
         self._path.rename(complete)
         self._path = complete
         return Spooled(complete, digest, self._size)
 
-    def discard(self) -> None:
+    def discard(self, left: Collection[Path]) -> None:
+        """left: those that stay."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-            self._path.unlink(missing_ok=True)
+            if self._path not in left:
+                self._path.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
+    if len(pieces) > _MAX_PIECES:
+        pieces = (b"".join(pieces),)
+    written = os.writev(descriptor, pieces)
+    for piece in pieces:
+        left = memoryview(piece)[max(written, 0) :]
+        written -= len(piece)
+        while left:
+            left = left[os.write(descriptor, left) :]
 
 
 def _try_lock(folder: Path) -> int | None:
@@ -212,11 +249,12 @@ def _try_lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _hash_in(path: Path) -> bytes | None:
+def _spooled_at(path: Path) -> Spooled | None:
+    """None: it has not all its bytes, or is no file that comes."""
     name, dash, _ = path.name.partition("-")
     if not dash or name == "in":
         return None
     try:
-        return bytes.fromhex(name)
-    except ValueError:
+        return Spooled(path, bytes.fromhex(name), path.stat().st_size)
+    except (ValueError, FileNotFoundError):
         return None

@@ -179,7 +179,7 @@ class Thumbnails:
             return await self._files.keep(
                 contents_of(output),
                 max_bytes=_MAX_THUMBNAIL_BYTES,
-                record=partial(self._record, key, made.content_type),
+                record=self._files.claiming(partial(self._record, key, made.content_type)),
             )
 
     async def _record(

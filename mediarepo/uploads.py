@@ -6,7 +6,7 @@ Source: C-S API v1.19 "Content repository"; content-repo.yaml.
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homeserver.actions.standing import require_active
 from homeserver.clock import Clock
@@ -20,7 +20,7 @@ from homeserver.errors import (
 )
 from homeserver.identifiers import ServerName
 from homeserver.requester import Requester
-from homeserver.storage import media
+from homeserver.storage import media, media_files
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media import MediaRecord, NewMedia
 from homeserver.storage.media_files import FileRecord
@@ -114,9 +114,13 @@ class Uploads:
         Raises NotAllowed, QuotaExceeded, LimitExceeded, TooLarge, InvalidInput, Unavailable.
         """
         address = new_address(self._server_name, self._random_bytes)
+        # A single statement, which is a transaction by itself, unless something is counted first.
+        begin = self._database.transaction if self._has_quotas else self._database.connection
 
-        async def record(db: Connection, new: NewMedia) -> None:
-            await media.insert(db, new, self._clock.now_ms())
+        async def record(new: NewMedia) -> FileRecord:
+            async with begin() as db:
+                await self._check_quotas(db, by, new.file.size)
+                return await media.insert_claiming(db, new, self._clock.now_ms())
 
         uploaded = await self._keep(by, upload, address, record)
         await self._follow(uploaded)
@@ -155,9 +159,14 @@ class Uploads:
         async with self._database.connection() as db:
             self._check_waits(await media.get(db, address.origin, address.media_id), by)
 
-        async def record(db: Connection, new: NewMedia) -> None:
-            if not await media.fill(db, new, self._clock.now_ms()):
-                self._check_waits(await media.get(db, address.origin, address.media_id), by)
+        async def record(new: NewMedia) -> FileRecord:
+            async with self._database.transaction() as db:
+                await self._check_quotas(db, by, new.file.size)
+                now_ms = self._clock.now_ms()
+                file = await media_files.claim(db, new.file, now_ms)
+                if not await media.fill(db, replace(new, file=file), now_ms):
+                    self._check_waits(await media.get(db, address.origin, address.media_id), by)
+                return file
 
         uploaded = await self._keep(by, upload, address, record)
         self._arrivals.announce(address.uuid)
@@ -179,15 +188,14 @@ class Uploads:
         by: Requester,
         upload: Upload,
         address: MediaAddress,
-        record: Callable[[Connection, NewMedia], Awaitable[None]],
+        record: Callable[[NewMedia], Awaitable[FileRecord]],
     ) -> Uploaded:
         require_active(by)
         filename = _filename(upload.filename)
         content_type = clean_type(upload.content_type)
         await self._check_early(by, upload.length)
 
-        async def write(db: Connection, file: FileRecord) -> FileRecord:
-            await self._check_quotas(db, by, file.size)
+        async def commit(file: FileRecord) -> tuple[FileRecord, FileRecord]:
             new = NewMedia(
                 origin=address.origin,
                 media_id=address.media_id,
@@ -196,12 +204,12 @@ class Uploads:
                 content_type=content_type,
                 filename=filename,
             )
-            await record(db, new)
-            return file
+            kept = await record(new)
+            return kept, kept
 
         with self._one_more(by):
             file = await self._files.keep(
-                upload.stream, max_bytes=self._limits.max_bytes, record=write
+                upload.stream, max_bytes=self._limits.max_bytes, record=commit
             )
         return Uploaded(address, file, content_type, filename)
 

@@ -1,7 +1,7 @@
 """Table `media`: what mxc:// URIs name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from homeserver.identifiers import ServerName, native_uuid
 from homeserver.storage.database import Connection
-from homeserver.storage.media_files import FileRecord
+from homeserver.storage.media_files import CLAIM, FileRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class MediaRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMedia:
-    """What is uploaded. file: claimed in the same transaction."""
+    """What is uploaded. file: claimed in the same transaction, or by the same statement."""
 
     origin: ServerName
     media_id: str
@@ -94,6 +94,30 @@ _INSERT = """
 async def insert(db: Connection, new: NewMedia, now_ms: int) -> None:
     """Something that was uploaded."""
     await db.execute(_INSERT, *_values(new), now_ms)
+
+
+async def insert_claiming(db: Connection, new: NewMedia, now_ms: int) -> FileRecord:
+    """Something that was uploaded, and the claim of its file, in one statement; where that is."""
+    uuid, origin, media_id, user_nid, sha256, size, *told = _values(new)
+    store = await db.fetchval(
+        f"""
+        WITH claimed AS ({CLAIM})
+        INSERT INTO media (uuid, origin, media_id, user_nid, sha256, size, content_type, filename,
+            width, height, blurhash, created_at, uploaded_at, last_access_at)
+        SELECT $5, $6, $7, $8, sha256, size, $9, $10, $11, $12, $13, $4, $4, $4 FROM claimed
+        RETURNING (SELECT store FROM claimed)
+        """,
+        sha256,
+        size,
+        new.file.store,
+        now_ms,
+        uuid,
+        origin,
+        media_id,
+        user_nid,
+        *told,
+    )
+    return replace(new.file, store=store)
 
 
 async def insert_fetched(db: Connection, new: NewMedia, now_ms: int) -> bool:

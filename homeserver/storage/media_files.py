@@ -26,20 +26,20 @@ _UNUSED = """
 """
 
 
-async def claim(db: Connection, sha256: bytes, size: int, *, store: str, now_ms: int) -> FileRecord:
+CLAIM = """
+    INSERT INTO media_files (sha256, size, store, stored_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (sha256) DO UPDATE SET unused_since = NULL
+    RETURNING sha256, size, store
+"""
+"""As `claim` does it, for statements that go on with it."""
+
+
+async def claim(db: Connection, file: FileRecord, now_ms: int) -> FileRecord:
     """The row of a file that is used from now on, locked until the transaction ends.
 
-    store: where a new one goes; one that is kept already is where it is.
+    file: where a new one is; one that is kept already is where it is.
     """
-    row = await db.fetchrow(
-        "INSERT INTO media_files (sha256, size, store, stored_at) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (sha256) DO UPDATE SET unused_since = NULL"
-        f" RETURNING {_COLUMNS}",
-        sha256,
-        size,
-        store,
-        now_ms,
-    )
+    row = await db.fetchrow(CLAIM, file.sha256, file.size, file.store, now_ms)
     assert row is not None
     return _file(row)
 

@@ -145,7 +145,7 @@ class Previews:
             await media.insert(db, new, self._clock.now_ms())
             await self._put(db, url, answer, address.uuid)
 
-        await self._files.store(picture.spooled, record)
+        await self._files.store(picture.spooled, self._files.claiming(record))
         return answer
 
     async def _keep(self, url: str, answer: bytes | None, picture: UUID | None) -> None:

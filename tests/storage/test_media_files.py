@@ -1,0 +1,123 @@
+"""Rows and files fit, whatever happens between the one and the other."""
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from homeserver.clock import SystemClock
+from homeserver.errors import StoreUnavailable
+from homeserver.storage import media_files
+from homeserver.storage.database import Connection, Database
+from homeserver.storage.media_files import FileRecord
+from mediarepo.files import Files
+from mediarepo.spool import Spool
+from mediarepo.store.filesystem import FilesystemStore
+
+DATA = b"a file"
+HASH = sha256(DATA).digest()
+
+
+class World:
+    """What a process has, and what stays when it is gone."""
+
+    def __init__(self, database: Database, folder: Path, executor: ThreadPoolExecutor) -> None:
+        self.database = database
+        self.store = FilesystemStore(folder=folder / "files", executor=executor)
+        self._folder = folder
+        self._executor = executor
+        self.starts()
+
+    def starts(self) -> None:
+        self.spool = Spool(folder=self._folder / "spool", executor=self._executor)
+        self.files = Files(
+            database=self.database,
+            stores={self.store.name: self.store},
+            new_store=self.store.name,
+            spool=self.spool,
+            clock=SystemClock(),
+        )
+
+    def starts_again(self) -> None:
+        self.spool.close()
+        self.starts()
+
+    async def keep(self, before: list[bytes]) -> None:
+        """A file whose content goes from the store just before its row is written."""
+
+        async def record(db: Connection, file: FileRecord) -> None:
+            for each in before:
+                await self.store.delete(each)
+
+        await self.files.keep(pieces(), max_bytes=100, record=self.files.claiming(record))
+
+    async def row(self) -> FileRecord | None:
+        async with self.database.connection() as db:
+            return await media_files.get(db, HASH)
+
+    def left(self) -> Iterator[bytes]:
+        return (
+            each.read_bytes()
+            for each in (self._folder / "spool").rglob("*")
+            if each.is_file() and each.name != "lock"
+        )
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield DATA[:2]
+    yield DATA[2:]
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> Iterator[World]:
+    with ThreadPoolExecutor(2) as executor:
+        yield World(database, tmp_path, executor)
+
+
+class TestStore:
+    async def test_a_file_has_a_row_and_nothing_stays_spooled(self, world: World) -> None:
+        await world.keep([])
+        assert await world.row() == FileRecord(HASH, len(DATA), "filesystem")
+        assert await world.store.size(HASH) == len(DATA)
+        assert [*world.left()] == []
+
+    async def test_a_file_that_somebody_removed_just_before_is_put_back(self, world: World) -> None:
+        await world.keep([HASH])
+        assert world.store.path(HASH).read_bytes() == DATA
+        assert [*world.left()] == []
+
+    async def test_what_cannot_be_put_back_is_when_the_server_starts_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put, puts = world.store.put, 0
+
+        async def put_once(sha256: bytes, source: Path) -> None:
+            nonlocal puts
+            puts += 1
+            if puts > 1:
+                raise StoreUnavailable("The disk does not work.")
+            await put(sha256, source)
+
+        monkeypatch.setattr(world.store, "put", put_once)
+        with pytest.raises(StoreUnavailable):
+            await world.keep([HASH])
+        assert await world.row() is not None
+        assert [*world.left()] == [DATA]
+        monkeypatch.undo()
+        world.starts_again()
+        assert await world.files.recover() == 0
+        assert world.store.path(HASH).read_bytes() == DATA
+        assert [*world.left()] == []
+
+
+class TestRecover:
+    async def test_a_file_without_a_row_goes(self, world: World) -> None:
+        async with world.files.received(pieces(), max_bytes=100) as spooled:
+            await world.store.put(spooled.sha256, spooled.path)
+            spooled.path.with_name(f"{HASH.hex()}-again").hardlink_to(spooled.path)
+        world.starts_again()
+        assert await world.files.recover() == 1
+        assert await world.store.size(HASH) is None
+        assert await world.row() is None
