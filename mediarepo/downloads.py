@@ -1,11 +1,6 @@
-"""Finding what an mxc:// URI names: here, soon, or on another server.
-
-What was found is remembered for a minute at most: media never changes, and that something was
-removed or put into quarantine is announced.
-"""
+"""Finding what an mxc:// URI names: here, soon, or on another server."""
 
 import asyncio
-from collections import OrderedDict
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -16,17 +11,15 @@ from homeserver.storage import media
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media import MediaRecord, NewMedia
 from homeserver.storage.media_files import FileRecord
-from homeserver.streams.bus import Bus
 from mediarepo.addresses import MediaAddress, no_such_media
 from mediarepo.arrivals import Arrivals
 from mediarepo.files import Files
 from mediarepo.headers import clean_type
+from mediarepo.known import KnownMedia
 from mediarepo.remote import RemoteFile, RemoteMedia
 from mediarepo.uploads import MAX_FILENAME_CHARS
 
 _DAY_MS = 86_400_000
-_REMEMBERED_MS = 60_000
-_MAX_REMEMBERED = 10_000
 _MAX_NOTED = 50_000
 _MS = 1_000
 
@@ -44,7 +37,8 @@ class Downloads:
         database: Database,
         files: Files,
         remote: RemoteMedia,
-        bus: Bus,
+        known: KnownMedia,
+        arrivals: Arrivals,
         server_name: ServerName,
         max_bytes: int,
         max_wait_ms: int,
@@ -58,11 +52,10 @@ class Downloads:
         self._max_bytes = max_bytes
         self._max_wait_ms = max_wait_ms
         self._clock = clock
-        self._known: OrderedDict[UUID, tuple[MediaRecord, int]] = OrderedDict()
-        self._changes = 0
+        self._known = known
         self._looked_at: set[UUID] = set()
         self._fetching: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
-        self.arrivals = Arrivals(bus=bus, changed=self._forget)
+        self.arrivals = arrivals
 
     async def find(
         self, address: MediaAddress, *, timeout_ms: int, allow_remote: bool = True
@@ -89,16 +82,14 @@ class Downloads:
             self._looked_at.difference_update(noted)
 
     async def _here(self, address: MediaAddress) -> MediaRecord | None:
-        uuid = address.uuid
-        known = self._known.get(uuid)
-        if known is not None and self._clock.now_ms() < known[1]:
-            return known[0]
-        changes = self._changes
+        known = self._known.get(address.uuid)
+        if known is not None:
+            return known
+        changes = self._known.changes
         async with self._database.connection() as db:
             found = await media.get(db, address.origin, address.media_id)
-        # What changed while it was looked up may not be remembered.
-        if found is not None and found.file is not None and changes == self._changes:
-            self._remember(found)
+        if found is not None:
+            self._known.remember(found, changes)
         return found
 
     async def _elsewhere(
@@ -158,19 +149,6 @@ class Downloads:
         is_old = found.last_access_at < self._clock.now_ms() - _DAY_MS
         if is_old and len(self._looked_at) < _MAX_NOTED:
             self._looked_at.add(found.uuid)
-
-    def _remember(self, found: MediaRecord) -> None:
-        self._known[found.uuid] = found, self._clock.now_ms() + _REMEMBERED_MS
-        self._known.move_to_end(found.uuid)
-        if len(self._known) > _MAX_REMEMBERED:
-            self._known.popitem(last=False)
-
-    def _forget(self, uuid: UUID | None) -> None:
-        self._changes += 1
-        if uuid is None:
-            self._known.clear()
-        else:
-            self._known.pop(uuid, None)
 
 
 def _fetched(address: MediaAddress, sent: RemoteFile, file: FileRecord) -> NewMedia:

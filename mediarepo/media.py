@@ -12,14 +12,17 @@ from homeserver.config import Config
 from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from homeserver.streams.bus import Bus
+from mediarepo.arrivals import Arrivals
 from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
 from mediarepo.files import Files
+from mediarepo.known import KnownMedia
 from mediarepo.links import Links
 from mediarepo.pictures import Pictures, build_pictures
 from mediarepo.remote import RemoteMedia
 from mediarepo.sending import Sending
 from mediarepo.services import MediaServices
+from mediarepo.small_files import SmallFiles
 from mediarepo.spool import Spool
 from mediarepo.store import Store
 from mediarepo.store.filesystem import FilesystemStore
@@ -104,18 +107,27 @@ def build_media(
     """Builds every object once, by name."""
     stores = build_stores(config=config, database=database, clock=clock)
     server_name = ServerName(config.server.name)
+    known = KnownMedia(clock=clock)
+    arrivals = Arrivals(bus=bus, changed=known.forget)
     downloads = Downloads(
         database=database,
         files=stores.files,
         remote=remote,
-        bus=bus,
+        known=known,
+        arrivals=arrivals,
         server_name=server_name,
         max_bytes=config.storage.max_attachment_size_mb * _MIB,
         max_wait_ms=round(config.media.max_wait_seconds * 1000),
         clock=clock,
     )
+    small_files = SmallFiles()
     pictures = build_pictures(
-        config=config, database=database, files=stores.files, spool=stores.spool, clock=clock
+        config=config,
+        database=database,
+        files=stores.files,
+        small_files=small_files,
+        spool=stores.spool,
+        clock=clock,
     )
 
     async def make_thumbnails(uploaded: Uploaded) -> None:
@@ -124,14 +136,15 @@ def build_media(
     uploads = Uploads(
         database=database,
         files=stores.files,
-        arrivals=downloads.arrivals,
+        known=known,
+        arrivals=arrivals,
         limits=_limits(config),
         server_name=server_name,
         clock=clock,
         random_bytes=token_bytes,
         follow=make_thumbnails,
     )
-    sending = Sending(files=stores.files, executor=stores.executor)
+    sending = Sending(files=stores.files, executor=stores.executor, small_files=small_files)
     return Media(
         services=MediaServices(
             uploads=uploads,

@@ -18,6 +18,7 @@ from mediarepo.previews.addresses import AddressPolicy
 from mediarepo.previews.fetching import Fetcher
 from mediarepo.previews.looking import Looking
 from mediarepo.previews.previews import Previews
+from mediarepo.small_files import SmallFiles
 from mediarepo.spool import Spool
 from mediarepo.thumbnails import Thumbnails
 
@@ -66,7 +67,13 @@ async def _attempt(work: Callable[[], Awaitable[object]]) -> None:
 
 
 def build_pictures(
-    *, config: Config, database: Database, files: Files, spool: Spool, clock: Clock
+    *,
+    config: Config,
+    database: Database,
+    files: Files,
+    small_files: SmallFiles,
+    spool: Spool,
+    clock: Clock,
 ) -> Pictures:
     """Builds every object once. No process is started before there is a picture."""
     imaging = Imaging(settings=config.media.thumbnails)
@@ -85,6 +92,7 @@ def build_pictures(
             files=files,
             spool=spool,
             imaging=imaging,
+            small_files=small_files,
             settings=config.media.thumbnails,
             clock=clock,
         ),

@@ -33,10 +33,10 @@ log = structlog.get_logger(__name__)
 class Sending:
     """Files as answers. executor: threads that wait for the disk."""
 
-    def __init__(self, *, files: Files, executor: Executor) -> None:
+    def __init__(self, *, files: Files, executor: Executor, small_files: SmallFiles) -> None:
         self._files = files
         self._executor = executor
-        self._small_files = SmallFiles()
+        self._small_files = small_files
 
     async def send(
         self,

@@ -173,9 +173,14 @@ class Spool:
         os.close(left.lock)
 
 
-async def contents_of(path: Path) -> AsyncIterator[bytes]:
+async def contents_of(path: Path) -> bytes:
     """Of a file that is small enough to be read at once."""
-    yield await asyncio.to_thread(path.read_bytes)
+    return await asyncio.to_thread(path.read_bytes)
+
+
+async def piece(data: bytes) -> AsyncIterator[bytes]:
+    """The stream of a file that is in memory."""
+    yield data
 
 
 class _Writer:

@@ -24,7 +24,8 @@ from mediarepo.headers import kind_of
 from mediarepo.imaging.formats import Format
 from mediarepo.imaging.imaging import NOBODY, Imaging
 from mediarepo.imaging.sizes import Size, Target
-from mediarepo.spool import Spool, contents_of
+from mediarepo.small_files import SmallFiles
+from mediarepo.spool import Spool, contents_of, piece
 
 _MIB = 1_048_576
 _DAY_MS = 86_400_000
@@ -72,6 +73,7 @@ class Thumbnails:
         files: Files,
         spool: Spool,
         imaging: Imaging,
+        small_files: SmallFiles,
         settings: ThumbnailsConfig,
         clock: Clock,
     ) -> None:
@@ -79,6 +81,7 @@ class Thumbnails:
         self._files = files
         self._spool = spool
         self._imaging = imaging
+        self._small_files = small_files
         self._max_file_bytes = settings.max_file_mb * _MIB
         self._keep_ms = settings.keep_days * _DAY_MS
         self._clock = clock
@@ -176,11 +179,15 @@ class Thumbnails:
             if made.is_original:
                 async with self._database.transaction() as db:
                     return await self._record(key, made.content_type, db, None)
-            return await self._files.keep(
-                contents_of(output),
+            data = await contents_of(output)
+            record = await self._files.keep(
+                piece(data),
                 max_bytes=_MAX_THUMBNAIL_BYTES,
                 record=self._files.claiming(partial(self._record, key, made.content_type)),
             )
+        if record.file is not None:
+            self._small_files.put(record.file.sha256, data)
+        return record
 
     async def _record(
         self, key: ThumbnailKey, content_type: str, db: Connection, file: FileRecord | None

@@ -28,6 +28,7 @@ from mediarepo.addresses import MediaAddress, new_address, no_such_media
 from mediarepo.arrivals import Arrivals
 from mediarepo.files import Files
 from mediarepo.headers import clean_type
+from mediarepo.known import KnownMedia
 
 MAX_FILENAME_CHARS = 500
 _DAY_MS = 86_400_000
@@ -85,6 +86,7 @@ class Uploads:
         *,
         database: Database,
         files: Files,
+        known: KnownMedia,
         arrivals: Arrivals,
         limits: UploadLimits,
         server_name: ServerName,
@@ -95,6 +97,7 @@ class Uploads:
         """follow: what comes after an upload, before its answer."""
         self._database = database
         self._files = files
+        self._known = known
         self._arrivals = arrivals
         self._limits = limits
         self._server_name = server_name
@@ -118,9 +121,13 @@ class Uploads:
         begin = self._database.transaction if self._has_quotas else self._database.connection
 
         async def record(new: NewMedia) -> FileRecord:
+            changes = self._known.changes
             async with begin() as db:
                 await self._check_quotas(db, by, new.file.size)
-                return await media.insert_claiming(db, new, self._clock.now_ms())
+                kept = await media.insert_claiming(db, new, self._clock.now_ms())
+            self._known.remember(kept, changes)
+            assert kept.file is not None
+            return kept.file
 
         uploaded = await self._keep(by, upload, address, record)
         await self._follow(uploaded)

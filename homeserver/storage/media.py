@@ -1,7 +1,7 @@
 """Table `media`: what mxc:// URIs name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -96,16 +96,17 @@ async def insert(db: Connection, new: NewMedia, now_ms: int) -> None:
     await db.execute(_INSERT, *_values(new), now_ms)
 
 
-async def insert_claiming(db: Connection, new: NewMedia, now_ms: int) -> FileRecord:
-    """Something that was uploaded, and the claim of its file, in one statement; where that is."""
+async def insert_claiming(db: Connection, new: NewMedia, now_ms: int) -> MediaRecord:
+    """Something that was uploaded, and the claim of its file, in one statement."""
     uuid, origin, media_id, user_nid, sha256, size, *told = _values(new)
-    store = await db.fetchval(
+    row = await db.fetchrow(
         f"""
         WITH claimed AS ({CLAIM})
         INSERT INTO media (uuid, origin, media_id, user_nid, sha256, size, content_type, filename,
             width, height, blurhash, created_at, uploaded_at, last_access_at)
         SELECT $5, $6, $7, $8, sha256, size, $9, $10, $11, $12, $13, $4, $4, $4 FROM claimed
-        RETURNING (SELECT store FROM claimed)
+        RETURNING *, (SELECT store FROM claimed) AS store,
+            EXISTS (SELECT FROM quarantined_files WHERE sha256 = $1) AS is_quarantined
         """,
         sha256,
         size,
@@ -117,7 +118,8 @@ async def insert_claiming(db: Connection, new: NewMedia, now_ms: int) -> FileRec
         user_nid,
         *told,
     )
-    return replace(new.file, store=store)
+    assert row is not None
+    return media_record(row)
 
 
 async def insert_fetched(db: Connection, new: NewMedia, now_ms: int) -> bool:

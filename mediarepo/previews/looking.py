@@ -12,7 +12,7 @@ from mediarepo.imaging.sizes import Size, Target
 from mediarepo.previews import charsets, html, oembed
 from mediarepo.previews.fetching import Answer, Fetcher, FetchFailed, read
 from mediarepo.previews.page import Page
-from mediarepo.spool import Spool, Spooled, contents_of
+from mediarepo.spool import Spool, Spooled, contents_of, piece
 
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _ACCEPT_PAGE = "text/html, application/xhtml+xml, image/*;q=0.8, */*;q=0.1"
@@ -120,7 +120,7 @@ class Looking:
         spooled = original
         if not made.is_original:
             spooled = await stack.enter_async_context(
-                self._files.received(contents_of(output), max_bytes=_MAX_PICTURE_BYTES)
+                self._files.received(piece(await contents_of(output)), max_bytes=_MAX_PICTURE_BYTES)
             )
         if spooled.size > _MAX_PICTURE_BYTES:
             return None

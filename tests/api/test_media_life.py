@@ -145,6 +145,7 @@ class TestUnused:
         uri = await alice.uploads(b"loved")
         async with database.connection() as db:
             await db.execute("UPDATE media SET last_access_at = 5")
+        server.media.services.downloads.arrivals.forget_all()
         await alice.downloads(uri)
         await server.media.services.downloads.flush()
         await sweep(server, database, after_ms=0, keep_local_days=20)

@@ -10,6 +10,7 @@ import pytest
 
 from homeserver.storage.database import Database
 from tests.support.media import DOWNLOAD, UPLOAD, MediaServer, media_server, place
+from tests.support.queries import counted
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 5
 
@@ -46,6 +47,14 @@ class TestUploadContent:
         assert server.files() == [where]
         for uri in uris:
             assert (await bob.downloads(uri)).body == PNG
+
+    async def test_an_upload_costs_one_statement_and_its_first_download_none(self, alice, database):
+        await alice.uploads(b"who she is, is known from now on")
+        async with counted(database) as upload:
+            uri = await alice.uploads(PNG)
+        async with counted(database) as download:
+            assert (await alice.downloads(uri)).body == PNG
+        assert (len(upload), len(download)) == (1, 0)
 
     async def test_nobody_uploads_without_a_token(self, server):
         got = await server.nobody.tries_to_upload(b"x")

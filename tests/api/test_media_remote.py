@@ -14,7 +14,9 @@ from homeserver.identifiers import ServerName
 from homeserver.storage.database import Database
 from homeserver.storage.media_expiry import Selection
 from mediarepo.addresses import MediaAddress, no_such_media
+from mediarepo.arrivals import Arrivals
 from mediarepo.downloads import Downloads
+from mediarepo.known import KnownMedia
 from mediarepo.maintenance import Maintenance
 from mediarepo.remote import RemoteFile
 from mediarepo.upkeep import Upkeep
@@ -103,11 +105,13 @@ class TestDownload:
     ):
         """What the other one has fetched meanwhile is the answer."""
         other = FarAway()
+        known = KnownMedia(clock=server.media.services.clock)
         downloads = Downloads(
             database=database,
             files=server.media.stores.files,
             remote=other,
-            bus=LocalBus(),
+            known=known,
+            arrivals=Arrivals(bus=LocalBus(), changed=known.forget),
             server_name=ServerName("example.org"),
             max_bytes=2**20,
             max_wait_ms=0,

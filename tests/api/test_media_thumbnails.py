@@ -228,6 +228,13 @@ class TestAtUpload:
         monkeypatch.setattr(imaging, "thumbnail", noted)
         return drawn
 
+    async def test_who_asks_first_costs_no_query(self, server, alice, database):
+        uri = await alice.uploads(pictures.png(pictures.halves(500, 500)), "image/png")
+        await made(server)
+        async with counted(database) as statements:
+            assert (await thumbnail(alice, uri, method="crop")).status == 200
+        assert statements == []
+
     @pytest.mark.parametrize("how", ["uploaded", "to an address"])
     async def test_they_are_there_before_anybody_asks(self, server, alice, makings, how):
         picture = pictures.jpeg(pictures.halves(1000, 750))
