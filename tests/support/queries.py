@@ -1,5 +1,6 @@
 """Which statements a piece of code sends to the database, and which rows it writes."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,14 +21,17 @@ _FOLLOWERS = (
 """What followers send, which run beside everything."""
 _ABOUT_TYPES = ("typeinfo_tree", "current_setting('jit')")
 """What asyncpg asks once a connection."""
+_UPKEEP = frozenset({"Media._run", "Pictures.run"})
+"""Tasks that look after media once in a while, beside everything."""
 _MARK: ContextVar[object | None] = ContextVar("mark", default=None)
 """Of the block in which a task, or the one that began it, counts its statements."""
 
 
 @asynccontextmanager
 async def counted(database: Database, *, own: bool = False) -> AsyncIterator[list[str]]:
-    """The statements that are sent in the block, without those that only frame transactions and
-    those of followers. own: only those of the task that runs the block, and of those it begins.
+    """The statements that are sent in the block, without those that only frame transactions, those
+    of followers and those of upkeep. own: only those of the task that runs the block, and of those
+    it begins.
     """
     mark = object() if own else None
     _MARK.set(mark)
@@ -44,7 +48,7 @@ async def counted(database: Database, *, own: bool = False) -> AsyncIterator[lis
 
     async def logged() -> Connection:
         connection = await acquire()
-        if mark is None or _MARK.get() is mark:
+        if not _is_upkeep() and (mark is None or _MARK.get() is mark):
             connection.add_query_logger(log)
         return connection
 
@@ -86,3 +90,8 @@ async def written_rows(database: Database) -> AsyncIterator[Counter[str]]:
     yield rows
     async with database.connection() as db:
         rows.update(row["name"] for row in await db.fetch("SELECT name FROM written_rows"))
+
+
+def _is_upkeep() -> bool:
+    task = asyncio.current_task()
+    return task is not None and getattr(task.get_coro(), "__qualname__", "") in _UPKEEP
