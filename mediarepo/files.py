@@ -10,7 +10,8 @@ it just afterwards, finds it gone, and puts it there again before anybody hears 
 
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,7 @@ from homeserver.errors import Unavailable
 from homeserver.storage import media_files
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.media_files import FileRecord
-from mediarepo.spool import Spool, Spooled
+from mediarepo.spool import Arrived, Spool, Spooled
 from mediarepo.store import Missing, Store
 from mediarepo.store.filesystem import FilesystemStore
 
@@ -65,24 +66,51 @@ class Files:
         Raises TooLarge, StoreUnavailable, Unavailable, and what the stream and `record` raise:
         then nothing is stored.
         """
-        async with self.received(stream, max_bytes=max_bytes) as spooled:
-            return await self.store(spooled, record)
+        async with self._spool.receive(stream, max_bytes=max_bytes) as arrived:
+            try:
+                spooled = await self._put(arrived)
+                kept = await record(self._new_file(spooled))
+            except BaseException:
+                if arrived.spooled is not None:
+                    await self._forget_if_unknown(arrived.spooled.sha256)
+                raise
+            return await self._settle(spooled, *kept)
 
-    def received(
+    @asynccontextmanager
+    async def received(
         self, stream: AsyncIterable[bytes], *, max_bytes: int
-    ) -> AbstractAsyncContextManager[Spooled]:
-        """What comes, on the disk of this machine for as long as the block lasts."""
-        return self._spool.receive(stream, max_bytes=max_bytes)
+    ) -> AsyncIterator[Spooled]:
+        """What comes, on the disk of this machine for as long as the block lasts. Raises as the
+        first half of `keep` does.
+        """
+        async with self._spool.receive(stream, max_bytes=max_bytes) as arrived:
+            yield await self._spool.run(arrived.finish)
 
     async def store(self, spooled: Spooled, record: Record[T]) -> T:
         """Stores what was received. Raises as `keep` does."""
         try:
             # A store that fails may have kept it all the same.
             await self._stores[self._new_store].put(spooled.sha256, spooled.path)
-            file, result = await record(FileRecord(spooled.sha256, spooled.size, self._new_store))
+            kept = await record(self._new_file(spooled))
         except BaseException:
             await self._forget_if_unknown(spooled.sha256)
             raise
+        return await self._settle(spooled, *kept)
+
+    async def _put(self, arrived: Arrived) -> Spooled:
+        """Into the store; in the same turn of a thread where that is a folder."""
+        store = self._stores[self._new_store]
+        if isinstance(store, FilesystemStore):
+            return await self._spool.run(partial(_finish_into, store, arrived))
+        spooled = await self._spool.run(arrived.finish)
+        await store.put(spooled.sha256, spooled.path)
+        return spooled
+
+    def _new_file(self, spooled: Spooled) -> FileRecord:
+        return FileRecord(spooled.sha256, spooled.size, self._new_store)
+
+    async def _settle(self, spooled: Spooled, file: FileRecord, result: T) -> T:
+        """What was recorded is where its row says, and nowhere else."""
         if not await self._is_there(file):
             await self._look_after(spooled)
         if file.store != self._new_store:
@@ -242,3 +270,9 @@ class Files:
             if len(self._left_over) < _MAX_LEFT_OVER:
                 self._left_over.add(sha256)
             log.warning("media_left_over", sha256=sha256.hex(), reason=str(error))
+
+
+def _finish_into(store: FilesystemStore, arrived: Arrived) -> Spooled:
+    spooled = arrived.finish()
+    store.put_now(spooled.sha256, spooled.path)
+    return spooled

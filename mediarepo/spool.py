@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256 as new_sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from homeserver.errors import TooLarge
 from mediarepo.store.filesystem import store_error
+from mediarepo.threads import in_thread
 
 _GATHERED_BYTES = 1_048_576
 """How much of a file is held in memory before it is written: a thread takes its time to begin."""
@@ -88,20 +89,23 @@ class Spool:
     @asynccontextmanager
     async def receive(
         self, stream: AsyncIterable[bytes], *, max_bytes: int
-    ) -> AsyncIterator[Spooled]:
-        """Writes what comes, and removes it at the end of the block.
+    ) -> AsyncIterator["Arrived"]:
+        """Takes in what comes, for somebody to finish, and removes it at the end of the block.
 
         Raises TooLarge, StoreUnavailable, and what the stream raises.
         """
         self._ensure_open()
-        writer = _Writer(self._folder)
+        arrived = Arrived(self._folder)
         try:
-            await self._take_in(writer, stream, max_bytes)
-            yield await self._work(writer, writer.finish)
+            try:
+                await self._take_in(arrived, stream, max_bytes)
+            finally:
+                held = arrived.held
+            yield arrived
         finally:
             # Whatever happened, and even if the task was cancelled, nothing else stays.
-            self._held -= writer.held
-            writer.discard(self._left)
+            self._held -= held
+            arrived.discard(self._left)
 
     def leave(self, spooled: Spooled) -> None:
         """It stays after the end of the block, for `abandoned`."""
@@ -127,35 +131,30 @@ class Spool:
             raise store_error(error) from error
 
     async def _take_in(
-        self, writer: "_Writer", stream: AsyncIterable[bytes], max_bytes: int
+        self, arrived: "Arrived", stream: AsyncIterable[bytes], max_bytes: int
     ) -> None:
-        """All of it; `finish` writes what is still in memory then."""
         size = 0
         async for chunk in stream:
             size += len(chunk)
             if size > max_bytes:
                 raise TooLarge(f"A file has at most {max_bytes} bytes here.")
-            writer.hold(chunk)
+            arrived.hold(chunk)
             self._held += len(chunk)
-            if writer.held > (_GATHERED_BYTES if self._held < _HELD_BYTES else _GATHERED_OF_MANY):
-                await self._work(writer, writer.write)
+            most = _GATHERED_BYTES if self._held < _HELD_BYTES else _GATHERED_OF_MANY
+            if arrived.held > most:
+                await self._write(arrived)
 
-    async def _work(self, writer: "_Writer", work: Callable[[], T]) -> T:
-        held = writer.held
+    async def _write(self, arrived: "Arrived") -> None:
+        held = arrived.held
         try:
-            return await self._run(work)
+            await self.run(arrived.write)
         finally:
-            self._held -= held - writer.held
+            self._held -= held - arrived.held
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        """In a thread, to its end even if the task is cancelled: the file is then not in use."""
-        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def run(self, work: Callable[[], T]) -> T:
+        """In a thread, to its end even if the task is cancelled. Raises StoreUnavailable."""
         try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            with suppress(OSError):
-                await running
-            raise
+            return await in_thread(self._executor, work)
         except OSError as error:
             raise store_error(error) from error
 
@@ -183,10 +182,10 @@ async def piece(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-class _Writer:
-    """One file that comes. Its methods but `hold` run in threads, one after the other.
+class Arrived:
+    """One file that comes. `write` and `finish` run in threads, one after the other.
 
-    held: bytes that are in memory.
+    held: bytes that are in memory. spooled: once it is finished.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -196,13 +195,14 @@ class _Writer:
         self._descriptor: int | None = None
         self._pieces: list[bytes] = []
         self.held = 0
+        self.spooled: Spooled | None = None
 
     def hold(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.held += len(piece)
 
     def write(self) -> None:
-        """What is in memory."""
+        """What is in memory. Raises OSError."""
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
@@ -213,12 +213,14 @@ class _Writer:
         self._pieces, self.held = [], 0
 
     def finish(self) -> Spooled:
+        """When all of it was taken in. Raises OSError."""
         self.write()
         digest = self._hash.digest()
         complete = self._path.with_name(f"{digest.hex()}-{token_hex(_RANDOM_BYTES)}")
         self._path.rename(complete)
         self._path = complete
-        return Spooled(complete, digest, self._size)
+        self.spooled = Spooled(complete, digest, self._size)
+        return self.spooled
 
     def discard(self, left: Collection[Path]) -> None:
         """left: those that stay."""

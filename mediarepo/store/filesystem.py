@@ -39,7 +39,27 @@ class FilesystemStore:
 
     async def put(self, sha256: bytes, source: Path) -> None:
         """source: in the same file system."""
-        await self.run(self._put, source, self.path(sha256))
+        await self.run(self.put_now, sha256, source)
+
+    def put_now(self, sha256: bytes, source: Path) -> None:
+        """The same for who is in a thread already. Raises OSError.
+
+        It is a second name for the same file, so the first one still tells what was going on. File
+        systems with a journal write all of it with the first call of `_sync`, so it is best to have
+        made every change by then; the other calls find nothing to do.
+        """
+        target = self.path(sha256)
+        folder = target.parent
+        changed = {folder}
+        if folder not in self._safe_folders:
+            changed.update(each.parent for each in (folder, *_make_folders(folder)))
+        with suppress(FileExistsError):
+            os.link(source, target)
+        with suppress(FileNotFoundError):  # removed again meanwhile: who claims it puts it back
+            _sync(target)
+        for each in changed:
+            _sync(each)
+        self._safe_folders.add(folder)
 
     async def open(
         self, sha256: bytes, *, start: int = 0, end: int | None = None
@@ -75,24 +95,6 @@ class FilesystemStore:
         while some := await self.run(lambda: list(islice(found, _LISTED_AT_ONCE))):
             for held in some:
                 yield held
-
-    def _put(self, source: Path, target: Path) -> None:
-        """A second name for the same file, so the first one still tells what was going on.
-
-        File systems with a journal write all of it with the first call of `_sync`, so it is best
-        to have made every change by then; the other calls find nothing to do.
-        """
-        folder = target.parent
-        changed = {folder}
-        if folder not in self._safe_folders:
-            changed.update(each.parent for each in (folder, *_make_folders(folder)))
-        with suppress(FileExistsError):
-            os.link(source, target)
-        with suppress(FileNotFoundError):  # removed again meanwhile: who claims it puts it back
-            _sync(target)
-        for each in changed:
-            _sync(each)
-        self._safe_folders.add(folder)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """In a thread. Raises Missing for a file that is not there, else StoreUnavailable."""

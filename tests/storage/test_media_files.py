@@ -91,16 +91,10 @@ class TestStore:
     async def test_what_cannot_be_put_back_is_when_the_server_starts_again(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        put, puts = world.store.put, 0
+        async def fail(sha256: bytes, source: Path) -> None:
+            raise StoreUnavailable("The disk does not work.")
 
-        async def put_once(sha256: bytes, source: Path) -> None:
-            nonlocal puts
-            puts += 1
-            if puts > 1:
-                raise StoreUnavailable("The disk does not work.")
-            await put(sha256, source)
-
-        monkeypatch.setattr(world.store, "put", put_once)
+        monkeypatch.setattr(world.store, "put", fail)
         with pytest.raises(StoreUnavailable):
             await world.keep([HASH])
         assert await world.row() is not None
