@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -37,6 +38,8 @@ _FORGOTTEN_AT_ONCE = 100
 """Claimed keys of a device, at least."""
 _LARGE = 500
 """Devices of an answer that is put together in a thread: of 5,000 it takes a tenth of a second."""
+_MANY = 16
+"""One-time keys that are checked in a thread, which does most of that without the interpreter."""
 
 Json = dict[str, Any]
 Keys = Mapping[str, Any]
@@ -55,15 +58,17 @@ class Upload:
         return bool(self.one_time_keys) and self.device_keys is None and not self.fallback_keys
 
 
-def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
+async def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
     """stored: keys that the device has. Raises InvalidInput, InvalidSignature, TooLarge."""
-    return uploaded_keys.check_upload(
+    check = partial(
+        uploaded_keys.check_upload,
         device_keys=upload.device_keys,
         one_time_keys=upload.one_time_keys,
         fallback_keys=upload.fallback_keys,
         owner=owner,
         stored=stored,
     )
+    return await asyncio.to_thread(check) if len(upload.one_time_keys) > _MANY else check()
 
 
 class DeviceKeys:
@@ -111,7 +116,7 @@ class DeviceKeys:
             standing = await one_time_keys.standing(db, by.session_nid)
             if standing is None or standing.identity is None:
                 return None
-            checked = _check(upload, Owner(by.user_id, by.device_id), standing.identity)
+            checked = await _check(upload, Owner(by.user_id, by.device_id), standing.identity)
             return await _add(db, by.session_nid, checked, standing, is_held=False)
 
     def announce(self, session_nid: int, position: int | None) -> None:
@@ -152,7 +157,7 @@ async def put_keys(
     if held is None:
         raise NotAuthenticated("The session of this device has ended.")
     owner = Owner(by.user_id, held.device_id)
-    checked = _check(upload, owner, held.keys)
+    checked = await _check(upload, owner, held.keys)
     return await _Putting(db, by, session_nid, owner).all(checked, held.keys)
 
 
@@ -242,9 +247,8 @@ async def _add(
     counts.update({each.algorithm: len(each.keys) for each in fresh})
     if counts.total() > MAX_ONE_TIME_KEYS:
         raise TooLarge(f"A device has at most {MAX_ONE_TIME_KEYS} one-time keys.")
-    signer = None if checked.signer is None else checked.signer.raw
     if fresh and not await one_time_keys.add(
-        db, session_nid, fresh, signer=signer, standing=standing, is_held=is_held
+        db, session_nid, fresh, standing=standing, is_held=is_held
     ):
         return None
     if standing.given > REMEMBERED + _FORGOTTEN_AT_ONCE:

@@ -1,10 +1,8 @@
 """Claiming one-time keys. Source: C-S API v1.19 "One-time and fallback keys"; `keys.yaml`.
 
-Claims that come at once are committed together: while some are, the next ones gather. A key whose
-signature nobody has checked yet is checked before the commit, so that no wrong one goes out.
+Claims that come at once are committed together: while some are, the next ones gather.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,22 +12,17 @@ import orjson
 
 from e2e.servers import split
 from e2e.stocks import Stocks
-from e2e.uploaded_keys import Owner, is_signed
 from homeserver.errors import TooLarge
-from homeserver.events.signing import VerifyKey
-from homeserver.identifiers import ServerName, UserID
+from homeserver.identifiers import ServerName
 from homeserver.storage import one_time_keys
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.one_time_keys import Claimed, Wanted
-from homeserver.storage.users import storable
 from homeserver.streams.gathering import Gathering
 
 MAX_CLAIMED = 10_000
 """Keys of one request."""
 _GATHERED = 50
 """A request for more keys is a batch of its own."""
-_MANY = 10
-"""Signatures that are checked in a thread: each takes 65 µs."""
 
 Json = dict[str, Any]
 
@@ -110,61 +103,12 @@ class _Found:
 
 async def _claim(db: Connection, wishes: Sequence[Wanted]) -> _Found:
     found = _Found([None] * len(wishes))
-    places: Sequence[int] = range(len(wishes))
-    while places:  # once, but for devices that sign wrongly
-        places = await _hand_out(db, wishes, places, found)
+    found.add(range(len(wishes)), await one_time_keys.claim(db, wishes))
     left = [place for place, key in enumerate(found.keys) if key is None]
     if left:
         wanted = [wishes[place] for place in left]
         found.add(left, await one_time_keys.claim_fallback(db, wanted))
     return found
-
-
-async def _hand_out(
-    db: Connection, wishes: Sequence[Wanted], places: Sequence[int], found: _Found
-) -> list[int]:
-    """One-time keys for the wishes at some places. Where a signature is wrong, the rest of what was
-    uploaded with it goes: none of it would have been taken had all been checked when it came.
-
-    Returns the places where to look again.
-    """
-    wanted = [wishes[place] for place in places]
-    claimed = await one_time_keys.claim(db, wanted)
-    cuts = _cuts(await _wrong(claimed, wanted))
-    if cuts:
-        await one_time_keys.cut(db, cuts)
-    found.add(places, (key for key in claimed if not _is_cut(key, cuts)))
-    found.session_nids.update(session_nid for session_nid, _ in cuts)
-    return [places[key.number - 1] for key in claimed if _is_cut(key, cuts)]
-
-
-_Cuts = Mapping[tuple[int, int], int]
-"""By session and serial of a batch: how many of its keys count, from the first on."""
-
-
-def _cuts(wrong: Sequence[Claimed]) -> _Cuts:
-    latest_first = sorted(wrong, key=lambda key: key.place, reverse=True)
-    return {(key.session_nid, key.serial): key.place for key in latest_first}
-
-
-def _is_cut(key: Claimed, cuts: _Cuts) -> bool:
-    return key.place >= cuts.get((key.session_nid, key.serial), key.place + 1)
-
-
-async def _wrong(claimed: Sequence[Claimed], wanted: Sequence[Wanted]) -> list[Claimed]:
-    """Those that their devices have not signed. wanted: what the numbers of the keys refer to."""
-    unchecked = [key for key in claimed if key.signer is not None]
-
-    def wrong() -> list[Claimed]:
-        return [key for key in unchecked if not _is_signed(key, wanted[key.number - 1])]
-
-    return wrong() if len(unchecked) <= _MANY else await asyncio.to_thread(wrong)
-
-
-def _is_signed(key: Claimed, wish: Wanted) -> bool:
-    """The device is named as the database knows it."""
-    owner = Owner(UserID(storable(wish.user_id)), storable(wish.device_id))
-    return key.signer is None or is_signed(key.key, owner, VerifyKey(key.signer))
 
 
 def _latter(_former: _Claim, latter: _Claim) -> _Claim:

@@ -88,7 +88,12 @@ def require_signature(
 ) -> None:
     """what: for people. Raises InvalidSignature."""
     if not signature_valid(obj, user_id, key_id, key):
-        raise InvalidSignature(f"The signature of {what} by {key_id} is missing or wrong.")
+        raise wrong_signature(what, key_id)
+
+
+def wrong_signature(what: str, key_id: str) -> InvalidSignature:
+    """what: for people."""
+    return InvalidSignature(f"The signature of {what} by {key_id} is missing or wrong.")
 
 
 def signed_only_by(

@@ -3,8 +3,7 @@
 Source: C-S API v1.19 "Device keys", "One-time and fallback keys", "Key algorithms".
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,10 +20,12 @@ from e2e.signatures import (
     signature_of,
     signatures_of,
     signed_only_by,
+    wrong_signature,
 )
 from homeserver.errors import InvalidInput, InvalidSignature, TooLarge
 from homeserver.events import base64, canonical_json
-from homeserver.events.signing import VerifyKey, signature_valid
+from homeserver.events.many_signatures import Check, verdicts
+from homeserver.events.signing import VerifyKey, signed_part
 from homeserver.identifiers import UserID
 from homeserver.storage.one_time_keys import Batch, KeyRow
 from homeserver.values import value
@@ -33,14 +34,12 @@ MAX_DEVICE_KEYS_BYTES = 16_384
 MAX_ONE_TIME_KEY_BYTES = 4_096
 MAX_UPLOADED = 1_000
 """Keys of one request."""
-CHECKED_AT_ONCE = 4
-"""Signatures of one-time keys that are checked when they come, of the oldest keys. Those of others
-are when a key is about to be handed out: with all of them an upload would take four times as long.
-"""
 MAX_FALLBACK_KEYS = 10
 _MAX_ALGORITHMS = 50
 _CURVE25519_BYTES = 32
 _SIGNATURE_BYTES = 64
+
+Json = Mapping[str, Any]
 
 
 @value
@@ -69,14 +68,13 @@ class UploadedDevice:
 
 @value
 class CheckedUpload:
-    """What a device uploads, checked. device: None: no new identity keys. signer: the device's key,
-    with which the others were checked; None: it has none. one_time: a batch an algorithm.
+    """What a device uploads, checked. device: None: no new identity keys. one_time: a batch an
+    algorithm.
     """
 
     device: UploadedDevice | None
     one_time: Sequence[Batch]
     fallback: Sequence[KeyRow]
-    signer: VerifyKey | None
 
 
 def check_upload(
@@ -98,7 +96,6 @@ def check_upload(
         device,
         check_one_time_keys(one_time_keys, owner, signer),
         check_fallback_keys(fallback_keys, owner, signer),
-        signer,
     )
 
 
@@ -129,49 +126,38 @@ def check_one_time_keys(
 ) -> list[Batch]:
     """signer: the device's key; None: it has none, so nothing that is signed can be checked.
 
-    Names, forms and sizes of all keys are checked, and the first signatures.
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
     if len(keys) > MAX_UPLOADED:
         raise TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
     are_usual = signer is not None and _are_usual([*keys.values()], owner)
     found: dict[str, dict[str, bytes]] = {}
-    checked: Counter[str] = Counter()
-    for number, (text, key) in enumerate(keys.items()):
+    for text, key in keys.items():
         name = parse_key_id(text)
         raw = canonical_json.encode_strict(key) if are_usual else _json(name, key, owner, signer)
         found.setdefault(name.algorithm, {})[name.name] = raw
-        if number < CHECKED_AT_ONCE:
-            _check_signature(name, key, owner, signer)
-            checked[name.algorithm] += 1
-    return [Batch(algorithm, some, checked[algorithm]) for algorithm, some in found.items()]
+    _check_signatures(keys, owner, signer, _usual_signed_part if are_usual else signed_part)
+    return [Batch(algorithm, some) for algorithm, some in found.items()]
 
 
 def check_fallback_keys(
     keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
 ) -> list[KeyRow]:
-    """All signatures; "There can only be at most one key per algorithm uploaded".
+    """ "There can only be at most one key per algorithm uploaded".
 
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
     if len(keys) > MAX_FALLBACK_KEYS:
         raise TooLarge(f"A device has at most {MAX_FALLBACK_KEYS} fallback keys.")
-    rows = [_fallback_key(parse_key_id(name), key, owner, signer) for name, key in keys.items()]
-    if len({row.algorithm for row in rows}) < len(rows):
+    names = [parse_key_id(text) for text in keys]
+    if len({name.algorithm for name in names}) < len(names):
         raise InvalidInput("There is one fallback key an algorithm.", field="fallback_keys")
+    rows = [
+        KeyRow(name.algorithm, name.name, _json(name, key, owner, signer))
+        for name, key in zip(names, keys.values(), strict=True)
+    ]
+    _check_signatures(keys, owner, signer, signed_part)
     return rows
-
-
-def is_signed(key: bytes, owner: Owner, signer: VerifyKey) -> bool:
-    """Whether a key that was uploaded may be handed out. key: its JSON."""
-    obj = orjson.loads(key)
-    return isinstance(obj, str) or signature_valid(obj, owner.user_id, owner.key_id, signer)
-
-
-def _fallback_key(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> KeyRow:
-    raw = _json(name, key, owner, signer)
-    _check_signature(name, key, owner, signer)
-    return KeyRow(name.algorithm, name.name, raw)
 
 
 def _are_usual(keys: Sequence[Any], owner: Owner) -> bool:
@@ -225,9 +211,31 @@ def _check_form(
         raise InvalidSignature(f"The key {name} is not signed by {owner.key_id}.")
 
 
-def _check_signature(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> None:
-    if isinstance(key, dict) and signer is not None:
-        require_signature(key, owner.user_id, owner.key_id, signer, f"the key {name}")
+def _usual_signed_part(key: Json) -> bytes:
+    """There is nothing to escape in Base64."""
+    return b'{"key":"%b"}' % key["key"].encode()
+
+
+def _check_signatures(
+    keys: Mapping[str, Any],
+    owner: Owner,
+    signer: VerifyKey | None,
+    signed_part: Callable[[Json], bytes],
+) -> None:
+    """Of keys whose form was checked, so that each has one that is not text. Raises
+    InvalidSignature.
+    """
+    signed = {name: key for name, key in keys.items() if isinstance(key, dict)}
+    if signer is None:
+        return
+    user_id, key_id = owner.user_id, owner.key_id
+    checks = [
+        Check(signer, signed_part(key), base64.decode(key["signatures"][user_id][key_id]))
+        for key in signed.values()
+    ]
+    for name, is_right in zip(signed, verdicts(checks), strict=True):
+        if not is_right:
+            raise wrong_signature(f"the key {name}", key_id)
 
 
 def _is_base64(text: object, length: int) -> bool:

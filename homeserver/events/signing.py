@@ -76,14 +76,14 @@ class SigningKey:
 
 def sign_json(obj: Mapping[str, Any], server: str, key: SigningKey) -> dict[str, Any]:
     """The object with our signature added to those that it has."""
-    return _with_signature(obj, server, key, _signed_part(obj))
+    return _with_signature(obj, server, key, signed_part(obj))
 
 
 def signature_valid(obj: Mapping[str, Any], server: str, key_id: str, key: VerifyKey) -> bool:
     """Whether `server` has signed the object with that key.
     Source: appendices, "Checking for a Signature", steps 1 and 4 to 7.
     """
-    return _signature_covers(obj, server, key_id, key, _signed_part(obj))
+    return _signature_covers(obj, server, key_id, key, signed_part(obj))
 
 
 def sign_event(
@@ -100,7 +100,8 @@ def event_signature_valid(
     return _signature_covers(pdu, server, key_id, key, signed_bytes(pdu, version))
 
 
-def _signed_part(obj: Mapping[str, Any]) -> bytes:
+def signed_part(obj: Mapping[str, Any]) -> bytes:
+    """What a signature of the object covers."""
     return canonical_json.encode(
         {key: obj[key] for key in obj if key not in ("signatures", "unsigned")}
     )

@@ -29,13 +29,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Keys of one algorithm, by ID, in the order in which they are handed out. keys: JSON.
-    checked: of how many, from the first on, the signatures are known to be right.
-    """
+    """Keys of one algorithm, by ID, in the order in which they are handed out. keys: JSON."""
 
     algorithm: str
     keys: Mapping[str, bytes]
-    checked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +46,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A key that was handed out. number: of the wish, in the order of the question.
-
-    signer: the device's Ed25519 key, where nobody has checked yet that it signed this one.
-    serial, place: its batch, and how many keys of that were handed out before it.
-    """
+    """A key that was handed out. number: of the wish, in the order of the question."""
 
     number: int
     session_nid: int
     algorithm: str
     key_id: str
     key: bytes
-    signer: bytes | None = None
-    serial: int = 0
-    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +117,10 @@ async def add(
     session_nid: int,
     batches: Sequence[Batch],
     *,
-    signer: bytes | None,
     standing: Standing,
     is_held: bool,
 ) -> bool:
-    """signer: the device's Ed25519 key. is_held: whether whoever calls holds the device.
+    """is_held: whether whoever calls holds the device.
 
     False: it does not stand as it stood, so nothing was added. Of two who add at once, one is told
     so, and so is who comes while the device gets another identity.
@@ -140,21 +129,19 @@ async def add(
         status = await db.execute(
             """
             INSERT INTO one_time_key_batches
-                (session_nid, signer, serial, algorithm, size, checked, key_ids, keys)
-            SELECT $1, $2, * FROM
-                unnest($3::int[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[])
-            WHERE $10 OR EXISTS (
+                (session_nid, serial, algorithm, size, key_ids, keys)
+            SELECT $1, * FROM
+                unnest($2::int[], $3::text[], $4::int[], $5::text[], $6::text[])
+            WHERE $8 OR EXISTS (
                 SELECT FROM sessions s JOIN device_keys k USING (session_nid)
-                WHERE s.session_nid = $1 AND k.keys = $9
+                WHERE s.session_nid = $1 AND k.keys = $7
                 FOR SHARE OF s FOR SHARE OF k
             )
             """,
             session_nid,
-            signer,
             [standing.serial + number for number in range(1, len(batches) + 1)],
             [each.algorithm for each in batches],
             [len(each.keys) for each in batches],
-            [each.checked for each in batches],
             ["\n".join(each.keys) for each in batches],
             [b"\n".join(each.keys.values()).decode() for each in batches],
             standing.identity,
@@ -166,9 +153,7 @@ async def add(
 
 
 async def forget(db: Connection, session_nid: int) -> None:
-    """What a device handed out long ago, and batches of which nothing is left. The newest stays:
-    the next one counts from it.
-    """
+    """What a device handed out long ago. The newest batch stays: the next one counts from it."""
     await db.execute(
         """
         DELETE FROM one_time_key_batches b USING (
@@ -177,7 +162,7 @@ async def forget(db: Connection, session_nid: int) -> None:
             FROM one_time_key_batches WHERE session_nid = $1
         ) m
         WHERE b.session_nid = $1 AND b.serial = m.serial AND b.is_spent
-            AND (m.later >= $2 OR b.taken = 0) AND b.serial < m.newest
+            AND m.later >= $2 AND b.serial < m.newest
         """,
         session_nid,
         REMEMBERED,
@@ -201,8 +186,7 @@ class Known:
             if (batch.algorithm, key_id) not in self.left
             and sha256(key).digest() not in self.given.get((batch.algorithm, key_id), ())
         }
-        checked = sum(key_id in keys for key_id in [*batch.keys][: batch.checked])
-        return Batch(batch.algorithm, keys, checked)
+        return Batch(batch.algorithm, keys)
 
     def others(self, batch: Batch) -> list[str]:
         """Where another key waits under the same ID."""
@@ -287,20 +271,10 @@ _WANTED = """
     JOIN sessions s ON s.user_nid = u.user_nid AND s.device_id = w.device_id
 """
 
-# Of a spent batch, of which so many keys were handed out, this is left.
-_HASHED = """
-    (SELECT coalesce(string_agg(encode(sha256(convert_to(key, 'UTF8')), 'hex'), chr(10)
-        ORDER BY number), '')
-    FROM unnest(string_to_array(b.keys, chr(10))) WITH ORDINALITY AS k (key, number)
-    WHERE number <= {count})
-"""
-
 
 async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
     """The oldest key of each wish for which there is one; nobody gets it again. Of several wishes
-    for one device each gets another key.
-
-    What has a signer still is to be checked; where that fails, `cut` the batch before the commit.
+    for one device each gets another key. Of a batch of which nothing is left hashes stay.
     """
     rows = await db.fetch(
         f"""
@@ -318,7 +292,7 @@ async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
                 ) - (b.size - b.taken)
             )::int AS before
             FROM asked a CROSS JOIN LATERAL (
-                SELECT session_nid, algorithm, serial, size, taken, checked, signer, key_ids, keys
+                SELECT session_nid, algorithm, serial, size, taken, key_ids, keys
                 FROM one_time_key_batches
                 WHERE session_nid = a.session_nid AND algorithm = a.algorithm AND NOT is_spent
                 ORDER BY serial LIMIT a.number FOR NO KEY UPDATE
@@ -328,15 +302,17 @@ async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
         ), counted AS (
             UPDATE one_time_key_batches b
             SET taken = g.taken + g.number,
-                keys = CASE WHEN g.taken + g.number < g.size THEN b.keys
-                    ELSE {_HASHED.format(count="g.size")} END
+                keys = CASE WHEN g.taken + g.number < g.size THEN b.keys ELSE (
+                    SELECT string_agg(encode(sha256(convert_to(key, 'UTF8')), 'hex'), chr(10)
+                        ORDER BY number)
+                    FROM unnest(string_to_array(b.keys, chr(10))) WITH ORDINALITY AS k (key, number)
+                ) END
             FROM given g
             WHERE (b.session_nid, b.serial) = (g.session_nid, g.serial)
         )
         SELECT w.number, g.session_nid, g.algorithm,
             split_part(g.key_ids, chr(10), g.taken + n),
-            convert_to(split_part(g.keys, chr(10), g.taken + n), 'UTF8'),
-            CASE WHEN g.taken + n > g.checked THEN g.signer END, g.serial, g.taken + n - 1
+            convert_to(split_part(g.keys, chr(10), g.taken + n), 'UTF8')
         FROM given g CROSS JOIN generate_series(1, g.number) n
             JOIN wanted w ON (w.session_nid, w.algorithm, w.turn)
                 = (g.session_nid, g.algorithm, g.before + n)
@@ -344,29 +320,6 @@ async def claim(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:
         *_columns(wanted),
     )
     return [Claimed(*row) for row in rows]
-
-
-async def cut(db: Connection, kept: Mapping[tuple[int, int], int]) -> None:
-    """Forgets all keys of some batches but those that were handed out first. kept: how many, by
-    session and serial.
-    """
-    await db.execute(
-        f"""
-        UPDATE one_time_key_batches b
-        SET size = c.kept, taken = c.kept,
-            key_ids = array_to_string((string_to_array(b.key_ids, chr(10)))[:c.kept], chr(10)),
-            keys = CASE
-                WHEN b.is_spent
-                THEN array_to_string((string_to_array(b.keys, chr(10)))[:c.kept], chr(10))
-                ELSE {_HASHED.format(count="c.kept")}
-            END
-        FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS c (session_nid, serial, kept)
-        WHERE (b.session_nid, b.serial) = (c.session_nid, c.serial)
-        """,
-        [session_nid for session_nid, _ in kept],
-        [serial for _, serial in kept],
-        [*kept.values()],
-    )
 
 
 async def claim_fallback(db: Connection, wanted: Sequence[Wanted]) -> list[Claimed]:

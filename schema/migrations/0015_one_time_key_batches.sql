@@ -3,11 +3,10 @@
 
 -- serial counts the batches of a device; whoever adds one takes the next, so of two who do so at once
 -- one has to look again. Keys are handed out from the first on. size: how many there are; taken: how
--- many of them were handed out; checked: how many of them have a signature that is known to be right;
--- what comes after them is checked before it is handed out. signer: the device's Ed25519 key, 32 bytes.
--- key_ids, keys: one a line, without a line break at the end; keys are JSON. Of a spent batch only the
--- SHA-256 of each is left, in hexadecimal: a client that repeats an upload, because it missed the
--- answer, may not bring back what was handed out. An upload forgets all but the newest of a device.
+-- many of them were handed out. key_ids, keys: one a line, without a line break at the end; keys are
+-- JSON. Of a spent batch only the SHA-256 of each is left, in hexadecimal: a client that repeats an
+-- upload, because it missed the answer, may not bring back what was handed out. An upload forgets all
+-- but the newest of a device.
 CREATE TABLE one_time_key_batches (
     session_nid  bigint NOT NULL REFERENCES sessions ON DELETE CASCADE,
     serial       int NOT NULL,
@@ -15,8 +14,6 @@ CREATE TABLE one_time_key_batches (
     size         int NOT NULL,
     taken        int NOT NULL DEFAULT 0,
     is_spent     boolean GENERATED ALWAYS AS (taken >= size) STORED,
-    checked      int NOT NULL,
-    signer       bytea,
     key_ids      text COLLATE "C" NOT NULL,
     keys         text COLLATE "C" NOT NULL,
     PRIMARY KEY (session_nid, serial)
@@ -30,10 +27,9 @@ ALTER TABLE one_time_key_batches
     ALTER key_ids SET STORAGE EXTERNAL,
     ALTER keys SET STORAGE EXTERNAL;
 
--- Keys that were here already were checked when they came.
-INSERT INTO one_time_key_batches (session_nid, serial, algorithm, size, taken, checked, key_ids, keys)
+INSERT INTO one_time_key_batches (session_nid, serial, algorithm, size, taken, key_ids, keys)
 SELECT session_nid, row_number() OVER (PARTITION BY session_nid ORDER BY is_spent DESC, algorithm),
-    algorithm, size, CASE WHEN is_spent THEN size ELSE 0 END, size, key_ids, keys
+    algorithm, size, CASE WHEN is_spent THEN size ELSE 0 END, key_ids, keys
 FROM (
     SELECT session_nid, algorithm, true AS is_spent, count(*) AS size,
         string_agg(key_id, E'\n' ORDER BY serial) AS key_ids,

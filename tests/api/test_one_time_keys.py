@@ -1,4 +1,4 @@
-"""One-time keys in batches: when signatures are checked, and what several who come at once get.
+"""One-time keys in batches: whose signatures count, and what several who come at once get.
 
 Source: C-S API v1.19 "One-time and fallback keys"; docs/decisions/0008.
 """
@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from e2e import one_time_keys as claiming
-from e2e.uploaded_keys import CHECKED_AT_ONCE
 from homeserver.storage import one_time_keys
 from homeserver.storage.database import Database
 from homeserver.storage.one_time_keys import Batch, Wanted
@@ -17,8 +15,8 @@ from tests.support.encryption import SIGNED, KeyMaker, curve25519
 from tests.support.matrix_server import MatrixUser
 
 UPLOAD, CLAIM = "v3/keys/upload", "v3/keys/claim"
-WRONG = CHECKED_AT_ONCE + 2
-"""The place of a key in its upload, too far behind for being checked at once."""
+MANY = 100
+PLACES = [0, MANY // 2, MANY - 1]
 Json = dict[str, Any]
 
 
@@ -72,107 +70,75 @@ def some(keys: Json, count: int) -> Json:
 
 
 class TestSignatures:
-    """No key goes out that its device has not signed."""
+    """No key is taken that its device has not signed, and nothing that came with one."""
 
-    @pytest.mark.parametrize("place", range(CHECKED_AT_ONCE))
-    async def test_a_wrong_one_among_the_first_is_refused_with_all(self, alice, bob, phone, place):
-        body = {"one_time_keys": forged(keys_of(phone, 30), place)}
-        refused = await alice.is_refused("POST", UPLOAD, body, status=400)
-        assert refused == "M_INVALID_SIGNATURE"
-        assert await claims(bob, phone) == {}
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_a_wrong_one_is_refused_with_all(self, alice, bob, phone, place):
+        former = keys_of(phone, 2, "A")
+        await uploads(alice, former)
+        await refuses(alice, {"one_time_keys": forged(keys_of(phone, MANY), place)})
+        assert await alice.post(UPLOAD) == {"one_time_key_counts": {SIGNED: 2}}
+        assert await all_of(bob, phone) == former
 
-    @pytest.mark.parametrize("place", range(CHECKED_AT_ONCE, CHECKED_AT_ONCE + 4))
-    async def test_a_later_one_is_never_handed_out_nor_what_is_behind_it(
-        self, alice, bob, phone, place
-    ):
-        keys = forged(keys_of(phone, CHECKED_AT_ONCE + 4), place)
-        assert await uploads(alice, keys) == {SIGNED: len(keys)}
-        assert await all_of(bob, phone) == some(keys, place)
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_a_device_is_refused_with_its_first_keys(self, alice, bob, place):
+        who = await alice.get("v3/account/whoami")
+        maker = KeyMaker.of(who["user_id"], who["device_id"])
+        body = maker.upload(MANY, fallback="F")
+        body["one_time_keys"] = forged(body["one_time_keys"], place)
+        await refuses(alice, body)
         assert await alice.post(UPLOAD) == {"one_time_key_counts": {}}
+        assert await claims(bob, maker) == {}
+        found = await alice.post("v3/keys/query", {"device_keys": {alice.user_id: []}})
+        assert found["device_keys"][alice.user_id] == {}
 
-    async def test_what_was_uploaded_otherwise_is_handed_out(self, alice, bob, phone):
-        first, wrong, last = keys_of(phone, 3, "A"), keys_of(phone, 30, "B"), keys_of(phone, 3, "C")
-        for keys in (first, forged(wrong, WRONG), last):
-            await uploads(alice, keys)
-        assert await all_of(bob, phone) == first | some(wrong, WRONG) | last
-
-    async def test_the_fallback_key_is_given_instead(self, alice, bob, phone):
-        keys, fallback = forged(keys_of(phone, 30), WRONG), phone.fallback_key("F")
-        await uploads(alice, keys, fallback_keys=fallback)
-        given = [await claims(bob, phone) for _ in range(WRONG + 2)]
-        assert given == [{name: key} for name, key in some(keys, WRONG).items()] + [fallback] * 2
+    @pytest.mark.parametrize("place", PLACES)
+    async def test_a_wrong_one_is_wrong_in_whatever_form(self, alice, bob, phone, place):
+        """Keys may say more than usual."""
+        keys = keys_of(phone, MANY)
+        for name in keys:
+            keys[name] = phone.signs({"key": keys[name]["key"], "note": "ä"})
+        await refuses(alice, {"one_time_keys": forged(keys, place)})
+        assert await claims(bob, phone) == {}
+        assert await uploads(alice, keys) == {SIGNED: MANY}
 
     async def test_a_wrong_fallback_key_is_refused(self, alice, bob, phone):
-        body = {"fallback_keys": forged(phone.fallback_key("F"), 0)}
-        refused = await alice.is_refused("POST", UPLOAD, body, status=400)
-        assert refused == "M_INVALID_SIGNATURE"
+        await refuses(alice, {"fallback_keys": forged(phone.fallback_key("F"), 0)})
         assert await claims(bob, phone) == {}
 
-    async def test_a_signature_of_another_form_is_refused_at_once(self, alice, phone):
+    async def test_a_signature_of_another_form_is_refused(self, alice, phone):
         for text in ("", "short", "A" * 85, "=" * 86, 7, None):
             keys = keys_of(phone, 30)
             signatures = {phone.user_id: {phone.key.key_id: text}}
-            keys[[*keys][WRONG]]["signatures"] = signatures
-            refused = await alice.is_refused("POST", UPLOAD, {"one_time_keys": keys}, status=400)
-            assert refused == "M_INVALID_SIGNATURE"
-
-    async def test_a_wrong_one_is_wrong_in_whatever_form(self, alice, bob, phone):
-        """Keys may say more than usual."""
-        keys = keys_of(phone, 30)
-        for name in keys:
-            keys[name] = phone.signs({"key": keys[name]["key"], "note": "ä"})
-        keys[[*keys][WRONG]]["note"] = "b"
-        await uploads(alice, keys)
-        assert await all_of(bob, phone) == some(keys, WRONG)
-
-    async def test_no_one_of_many_who_ask_at_once_gets_a_wrong_one(self, alice, bob, phone):
-        wrong, right = forged(keys_of(phone, 30, "A"), WRONG), keys_of(phone, 10, "B")
-        await uploads(alice, wrong)
-        await uploads(alice, right)
-        answers = await asyncio.gather(*(claims(bob, phone) for _ in range(60)))
-        given = [name for answer in answers for name in answer]
-        assert sorted(given) == sorted(some(wrong, WRONG) | right)
-
-    @pytest.mark.parametrize("gathered", [0, 50])
-    async def test_of_many_devices_only_the_wrong_one_has_nothing(
-        self, server, bob, gathered, monkeypatch
-    ):
-        monkeypatch.setattr(claiming, "_GATHERED", gathered)
-        people = [await server.registers(f"person{number}") for number in range(6)]
-        phones = [await device_of(each) for each in people]
-        for user, phone in zip(people, phones, strict=True):
-            keys = keys_of(phone, 30)
-            await uploads(user, forged(keys, WRONG) if user is people[2] else keys)
-        wanted = {phone.user_id: {phone.device_id: SIGNED} for phone in phones}
-        for turn in range(WRONG + 2):
-            found = (await bob.post(CLAIM, {"one_time_keys": wanted}))["one_time_keys"]
-            expected = wanted.keys() - ({phones[2].user_id} if turn >= WRONG else set())
-            assert found.keys() == expected
+            keys[[*keys][15]]["signatures"] = signatures
+            await refuses(alice, {"one_time_keys": keys})
 
     async def test_who_made_them_right_may_upload_them_again(self, alice, bob, phone):
         keys = keys_of(phone, 30)
-        await uploads(alice, forged(keys, WRONG))
-        assert await all_of(bob, phone) == some(keys, WRONG)
-        assert await uploads(alice, keys) == {SIGNED: 30 - WRONG}
-        assert (await all_of(bob, phone)).keys() == keys.keys() - some(keys, WRONG).keys()
+        await refuses(alice, {"one_time_keys": forged(keys, 7)})
+        assert await uploads(alice, keys) == {SIGNED: 30}
+        assert await all_of(bob, phone) == keys
 
-    async def test_the_device_is_told_that_it_has_fewer(self, alice, bob, phone):
-        await uploads(alice, forged(keys_of(phone, 30), CHECKED_AT_ONCE))
-        for _ in range(CHECKED_AT_ONCE + 1):
-            told = await alice.get("v3/sync")
-            await claims(bob, phone)
-        assert told["device_one_time_keys_count"] == {SIGNED: 30 - CHECKED_AT_ONCE}
-        assert (await alice.get("v3/sync"))["device_one_time_keys_count"] == {SIGNED: 0}
+    async def test_the_key_is_named(self, alice, phone):
+        body = {"one_time_keys": forged(keys_of(phone, MANY), 70)}
+        _, answer = await alice.request("POST", UPLOAD, body)
+        assert f"{SIGNED}:K070" in answer["error"]
 
     async def test_keys_without_signatures_are_of_other_algorithms(self, alice, bob, phone):
         keys = {f"plain:{number}": f"text {number}" for number in range(30)}
-        mixed = {**keys_of(phone, 3), **keys, **forged(keys_of(phone, 9, "Z"), 8)}
+        mixed = {**keys_of(phone, 3), **keys, **keys_of(phone, 9, "Z")}
+        await refuses(alice, {"one_time_keys": forged(mixed, 40)})
         assert await uploads(alice, mixed) == {SIGNED: 12, "plain": 30}
         wanted = {phone.user_id: {phone.device_id: "plain"}}
         for name, key in keys.items():
             found = await bob.post(CLAIM, {"one_time_keys": wanted})
             assert found["one_time_keys"][phone.user_id][phone.device_id] == {name: key}
-        assert len(await all_of(bob, phone)) == 11
+        assert len(await all_of(bob, phone)) == 12
+
+
+async def refuses(user: MatrixUser, body: Json) -> None:
+    refused = await user.is_refused("POST", UPLOAD, body, status=400)
+    assert refused == "M_INVALID_SIGNATURE"
 
 
 class TestBatches:
@@ -327,5 +293,5 @@ async def session_of(database: Database, phone: KeyMaker) -> int:
 
 
 async def adds(db: Any, nid: int, standing: one_time_keys.Standing) -> bool:
-    batch = Batch("plain", {"A": b'"text"'}, 1)
-    return await one_time_keys.add(db, nid, [batch], signer=None, standing=standing, is_held=False)
+    batch = Batch("plain", {"A": b'"text"'})
+    return await one_time_keys.add(db, nid, [batch], standing=standing, is_held=False)

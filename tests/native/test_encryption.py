@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 
 from homeserver.storage.database import Database
 from tests.support.devices import Device
-from tests.support.encryption import Identity, KeyMaker
+from tests.support.encryption import SIGNED, Identity, KeyMaker, curve25519
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
 
 MEGOLM = "m.megolm.v1.aes-sha2"
@@ -79,7 +79,7 @@ async def keys_of(user: MatrixUser, device: Device, one_time: int = 2) -> KeyMak
     maker = KeyMaker.of(me["user_id"], me["device_id"])
     answer = await device.asks("keys.upload", **maker.upload(one_time=one_time))
     assert answer["type"] == "keys.uploaded"
-    assert answer["one_time_key_counts"] == {"signed_curve25519": one_time}
+    assert answer["one_time_key_counts"] == {SIGNED: one_time}
     return maker
 
 
@@ -109,7 +109,7 @@ class TestKeys:
         maker = await keys_of(alice, phone)
         queried = await laptop.asks("keys.query", device_keys={alice.user_id: []})
         assert [*queried["device_keys"][alice.user_id]] == [maker.device_id]
-        wanted = {alice.user_id: {maker.device_id: "signed_curve25519"}}
+        wanted = {alice.user_id: {maker.device_id: SIGNED}}
         claimed = [await laptop.asks("keys.claim", one_time_keys=wanted) for _ in range(3)]
         names = [each["one_time_keys"].get(alice.user_id) for each in claimed]
         assert names[0] != names[1]
@@ -121,9 +121,22 @@ class TestKeys:
         answer = await phone.asks("keys.upload", **KeyMaker.of(alice.user_id, "OTHER").upload())
         assert (answer["type"], answer["code"]) == ("error", "INVALID_INPUT")
 
+    @pytest.mark.parametrize("place", [0, 50, 99])
+    async def test_a_key_that_is_wrongly_signed_is_refused_with_all(self, alice, connects, place):
+        phone = await connects(alice)
+        maker = await keys_of(alice, phone, one_time=2)
+        keys = maker.one_time_keys(*(f"N{number}" for number in range(100)))
+        keys[f"{SIGNED}:N{place}"]["key"] = curve25519()
+        answer = await phone.asks("keys.upload", one_time_keys=keys)
+        assert (answer["type"], answer["code"]) == ("error", "INVALID_INPUT")
+        assert f"{SIGNED}:N{place}" in answer["message"]
+        wanted = {alice.user_id: {maker.device_id: SIGNED}}
+        claimed = [await phone.asks("keys.claim", one_time_keys=wanted) for _ in range(3)]
+        assert [len(each["one_time_keys"]) for each in claimed] == [1, 1, 0]
+
     async def test_what_a_frame_cannot_carry_is_for_rest(self, alice, connects):
         phone = await connects(alice)
-        wanted = {alice.user_id: {f"D{number}": "signed_curve25519" for number in range(101)}}
+        wanted = {alice.user_id: {f"D{number}": SIGNED for number in range(101)}}
         answer = await phone.asks("keys.claim", one_time_keys=wanted)
         assert (answer["type"], answer["code"]) == ("error", "TOO_LARGE")
 
@@ -147,7 +160,7 @@ class TestListening:
         assert news["to_device"][0]["sender"] == bob.user_id
         assert news["to_device"][0]["type"] == "m.dummy"
         assert news["device_lists"] == {"changed": [], "left": []}
-        assert news["one_time_key_counts"] == {"signed_curve25519": 0}
+        assert news["one_time_key_counts"] == {SIGNED: 0}
 
     async def test_more_comes_after_the_acknowledgement(self, alice, bob, connects):
         phone, laptop = await connects(alice), await connects(bob)
@@ -208,11 +221,11 @@ class TestListening:
         phone, laptop = await connects(alice), await connects(bob)
         maker = await keys_of(alice, phone)
         news = await listens(phone)
-        assert news["one_time_key_counts"] == {"signed_curve25519": 2}
+        assert news["one_time_key_counts"] == {SIGNED: 2}
         await acknowledges(phone, news)
-        wanted = {alice.user_id: {maker.device_id: "signed_curve25519"}}
+        wanted = {alice.user_id: {maker.device_id: SIGNED}}
         await laptop.asks("keys.claim", one_time_keys=wanted)
-        left = {"signed_curve25519": 1}
+        left = {SIGNED: 1}
         await hears_when(phone, lambda news: news["one_time_key_counts"] == left)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from e2e import uploaded_keys
-from e2e.uploaded_keys import CHECKED_AT_ONCE, Owner, check_one_time_keys, is_signed
+from e2e.uploaded_keys import Owner, check_fallback_keys, check_one_time_keys
 from homeserver.errors import FoyerError, InvalidInput, InvalidSignature, TooLarge
 from homeserver.events import base64, canonical_json
-from homeserver.events.signing import VerifyKey
 from homeserver.identifiers import UserID
 from tests.support.encryption import SIGNED, KeyMaker, curve25519
 
@@ -128,33 +127,34 @@ def unusual() -> dict[str, Any]:
 
 
 class TestSignatures:
-    def test_so_many_are_checked_at_once_whatever_comes(self, monkeypatch):
-        checked = []
-        verify = VerifyKey.verify
-
-        def counts(key: VerifyKey, signature: bytes, message: bytes) -> bool:
-            checked.append(message)
-            return verify(key, signature, message)
-
-        keys = usual(uploaded_keys.MAX_UPLOADED)
-        monkeypatch.setattr(VerifyKey, "verify", counts)
-        (batch,) = check_one_time_keys(keys, ALICE, SIGNER)
-        assert len(checked) == batch.checked == CHECKED_AT_ONCE
-
-    def test_a_batch_says_how_many_of_its_keys_were(self):
-        keys = {**usual(CHECKED_AT_ONCE - 1), "plain:a": "text", "plain:b": "text"}
-        keys[f"{SIGNED}:last"] = signed(curve25519())
-        batches = check_one_time_keys(keys, ALICE, SIGNER)
-        assert {each.algorithm: each.checked for each in batches} == {
-            SIGNED: CHECKED_AT_ONCE - 1,
-            "plain": 1,
-        }
+    """Each is the device's own, of whatever form the keys are."""
 
     @pytest.mark.parametrize("make", [lambda: signed(curve25519()), unusual])
-    def test_a_key_that_is_kept_can_be_checked_later(self, make):
+    @pytest.mark.parametrize("count", [1, 7, 8, 9, 100])
+    def test_the_first_wrong_one_is_named(self, make, count):
+        keys = named(*(make() for _ in range(count)))
+        for place in {0, count // 2, count - 1}:
+            wrong = {**keys, f"{SIGNED}:{place}": {**make(), "key": curve25519()}}
+            with pytest.raises(
+                InvalidSignature, match=f"the key {SIGNED}:{place} by {ALICE.key_id}"
+            ):
+                check_one_time_keys(wrong, ALICE, SIGNER)
+
+    def test_none_is_by_another_device(self):
         other = KeyMaker.of(ALICE.user_id, ALICE.device_id).key.verify_key
-        raw = canonical_json.encode(make())
-        assert is_signed(raw, ALICE, SIGNER)
-        assert not is_signed(raw, ALICE, other)
-        assert not is_signed(raw.replace(b'"key":"', b'"key":"x'), ALICE, SIGNER)
-        assert is_signed(b'"text"', ALICE, SIGNER)
+        with pytest.raises(InvalidSignature):
+            check_one_time_keys(usual(20), ALICE, other)
+
+    def test_one_may_be_used_by_one_key_only(self):
+        keys = usual(20)
+        first, last = f"{SIGNED}:0", f"{SIGNED}:19"
+        keys[last] = {**keys[last], "signatures": keys[first]["signatures"]}
+        with pytest.raises(InvalidSignature, match=last):
+            check_one_time_keys(keys, ALICE, SIGNER)
+
+    def test_those_of_fallback_keys_count_too(self):
+        keys = named(unusual())
+        assert len(check_fallback_keys(keys, ALICE, SIGNER)) == 1
+        keys[f"{SIGNED}:0"]["note"] = "another"
+        with pytest.raises(InvalidSignature, match=f"the key {SIGNED}:0"):
+            check_fallback_keys(keys, ALICE, SIGNER)
