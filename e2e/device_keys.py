@@ -19,6 +19,7 @@ from e2e.signatures import ED25519, Signature, public_key, require_signature
 from e2e.stocks import Stocks
 from e2e.uploaded_keys import CheckedUpload, Owner, UploadedDevice
 from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge
+from homeserver.events.many_signatures import are_few
 from homeserver.events.signing import VerifyKey
 from homeserver.identifiers import ServerName, UserID
 from homeserver.requester import Requester
@@ -38,8 +39,6 @@ _FORGOTTEN_AT_ONCE = 100
 """Claimed keys of a device, at least."""
 _LARGE = 500
 """Devices of an answer that is put together in a thread: of 5,000 it takes a tenth of a second."""
-_MANY = 16
-"""One-time keys that are checked in a thread, which does most of that without the interpreter."""
 
 Json = dict[str, Any]
 Keys = Mapping[str, Any]
@@ -59,7 +58,10 @@ class Upload:
 
 
 async def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
-    """stored: keys that the device has. Raises InvalidInput, InvalidSignature, TooLarge."""
+    """In a thread if it takes long. stored: keys that the device has.
+
+    Raises InvalidInput, InvalidSignature, TooLarge.
+    """
     check = partial(
         uploaded_keys.check_upload,
         device_keys=upload.device_keys,
@@ -68,7 +70,7 @@ async def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedU
         owner=owner,
         stored=stored,
     )
-    return await asyncio.to_thread(check) if len(upload.one_time_keys) > _MANY else check()
+    return check() if are_few(len(upload.one_time_keys)) else await asyncio.to_thread(check)
 
 
 class DeviceKeys:

@@ -3,7 +3,7 @@
 Source: C-S API v1.19 "Device keys", "One-time and fallback keys", "Key algorithms".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -38,8 +38,6 @@ MAX_FALLBACK_KEYS = 10
 _MAX_ALGORITHMS = 50
 _CURVE25519_BYTES = 32
 _SIGNATURE_BYTES = 64
-
-Json = Mapping[str, Any]
 
 
 @value
@@ -130,13 +128,14 @@ def check_one_time_keys(
     """
     if len(keys) > MAX_UPLOADED:
         raise TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
-    are_usual = signer is not None and _are_usual([*keys.values()], owner)
+    checks = None if signer is None else _usual_checks(keys, owner, signer)
     found: dict[str, dict[str, bytes]] = {}
     for text, key in keys.items():
         name = parse_key_id(text)
-        raw = canonical_json.encode_strict(key) if are_usual else _json(name, key, owner, signer)
+        is_usual = checks is not None
+        raw = canonical_json.encode_strict(key) if is_usual else _json(name, key, owner, signer)
         found.setdefault(name.algorithm, {})[name.name] = raw
-    _check_signatures(keys, owner, signer, _usual_signed_part if are_usual else signed_part)
+    _require_signatures(_checks(keys, owner, signer) if checks is None else checks, owner)
     return [Batch(algorithm, some) for algorithm, some in found.items()]
 
 
@@ -156,37 +155,47 @@ def check_fallback_keys(
         KeyRow(name.algorithm, name.name, _json(name, key, owner, signer))
         for name, key in zip(names, keys.values(), strict=True)
     ]
-    _check_signatures(keys, owner, signer, signed_part)
+    _require_signatures(_checks(keys, owner, signer), owner)
     return rows
 
 
-def _are_usual(keys: Sequence[Any], owner: Owner) -> bool:
-    """Whether all of them are as most clients make them: a Curve25519 key and one signature, and
-    nothing else. Then their form needs no other look, which would take twice as long.
+def _usual_checks(
+    keys: Mapping[str, Any], owner: Owner, signer: VerifyKey
+) -> dict[str, Check] | None:
+    """By name, if all of them are as most clients make them: a Curve25519 key and one signature,
+    and nothing else. Then their form needs no other look, which would take twice as long.
     """
     key_id = owner.key_id
     try:
-        signed = [key["signatures"][owner.user_id] for key in keys]
-        return (
-            all(len(key) == 2 and len(key["signatures"]) == 1 for key in keys)  # noqa: PLR2004
-            and all(len(signatures) == 1 for signatures in signed)
-            and _say_bytes([key["key"] for key in keys], _CURVE25519_BYTES)
-            and _say_bytes([signatures[key_id] for signatures in signed], _SIGNATURE_BYTES)
-        )
-    except (KeyError, TypeError):
-        return False
+        signed = [key["signatures"][owner.user_id] for key in keys.values()]
+        if any(len(key) != 2 or len(key["signatures"]) != 1 for key in keys.values()) or any(  # noqa: PLR2004
+            len(signatures) != 1 for signatures in signed
+        ):
+            return None
+        texts = [key["key"] for key in keys.values()]
+        _decoded(texts, _CURVE25519_BYTES)
+        signatures = _decoded([each[key_id] for each in signed], _SIGNATURE_BYTES)
+    except (InvalidInput, KeyError, TypeError):
+        return None
+    return {
+        # There is nothing to escape in Base64.
+        name: Check(signer, b'{"key":"%b"}' % text.encode(), signature)
+        for name, text, signature in zip(keys, texts, signatures, strict=True)
+    }
 
 
-def _say_bytes(texts: Sequence[str], length: int) -> bool:
-    """Whether each is so many bytes in unpadded Base64. Raises TypeError for what is no text."""
-    together = "".join(texts)
-    if set(map(len, texts)) != {-(-length * 4 // 3)} or "=" in together:
-        return False
-    try:
-        base64.decode(together + "A" * (-len(together) % 4))
-    except InvalidInput:
-        return False
-    return True
+def _decoded(texts: Sequence[str], length: int) -> list[bytes]:
+    """Blocks of so many bytes in unpadded Base64, decoded together. Raises InvalidInput, and
+    TypeError for what is no text.
+    """
+    chars = -(-length * 4 // 3)
+    fill = "A" * (-chars % 4)
+    together = "".join([text + fill for text in texts])
+    if set(map(len, texts)) != {chars} or "=" in together:
+        raise InvalidInput("This is not so many bytes in unpadded Base64.")
+    blocks = base64.decode(together)
+    step = (chars + len(fill)) * 3 // 4
+    return [blocks[start : start + length] for start in range(0, len(blocks), step)]
 
 
 def _json(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> bytes:
@@ -211,31 +220,25 @@ def _check_form(
         raise InvalidSignature(f"The key {name} is not signed by {owner.key_id}.")
 
 
-def _usual_signed_part(key: Json) -> bytes:
-    """There is nothing to escape in Base64."""
-    return b'{"key":"%b"}' % key["key"].encode()
-
-
-def _check_signatures(
-    keys: Mapping[str, Any],
-    owner: Owner,
-    signer: VerifyKey | None,
-    signed_part: Callable[[Json], bytes],
-) -> None:
-    """Of keys whose form was checked, so that each has one that is not text. Raises
-    InvalidSignature.
+def _checks(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> dict[str, Check]:
+    """By name, of keys whose form was checked: so text has no signature, and what has one a
+    signer.
     """
-    signed = {name: key for name, key in keys.items() if isinstance(key, dict)}
     if signer is None:
-        return
+        return {}
     user_id, key_id = owner.user_id, owner.key_id
-    checks = [
-        Check(signer, signed_part(key), base64.decode(key["signatures"][user_id][key_id]))
-        for key in signed.values()
-    ]
-    for name, is_right in zip(signed, verdicts(checks), strict=True):
+    return {
+        name: Check(signer, signed_part(key), base64.decode(key["signatures"][user_id][key_id]))
+        for name, key in keys.items()
+        if isinstance(key, dict)
+    }
+
+
+def _require_signatures(checks: Mapping[str, Check], owner: Owner) -> None:
+    """Raises InvalidSignature."""
+    for name, is_right in zip(checks, verdicts([*checks.values()]), strict=True):
         if not is_right:
-            raise wrong_signature(f"the key {name}", key_id)
+            raise wrong_signature(f"the key {name}", owner.key_id)
 
 
 def _is_base64(text: object, length: int) -> bool:

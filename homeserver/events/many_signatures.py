@@ -6,9 +6,11 @@ two might see differently, libsodium decides. Source: docs/decisions/0008.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from ctypes import CDLL, c_char_p, c_uint32
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ctypes import CDLL, c_char_p, c_uint32, c_void_p, cast
 from functools import cache
+from itertools import accumulate, repeat, takewhile
 from pathlib import Path
 
 from homeserver.events.signing import SigningKey, VerifyKey
@@ -19,6 +21,8 @@ LIBRARY = Path(sys.prefix, "lib", "libcrypto_mb.so")
 
 _LEAST = 2
 """Signatures that are worth a call, which takes as long for one as for eight."""
+_FEW = 16
+_FEW_IN_LANES = 128
 _LONGEST = 65_536
 """Bytes of a message: with longer ones the time goes into hashing."""
 _HALF = 32
@@ -52,22 +56,19 @@ class Check:
         return self.key.verify(self.signature, self.message)
 
 
+def are_few(count: int) -> bool:
+    """Whether so many are checked within two milliseconds."""
+    return count <= (_FEW if _library() is None else _FEW_IN_LANES)
+
+
 def verdicts(checks: Sequence[Check]) -> Iterator[bool]:
     """What `is_right` of each says, in their order. Whoever stops at a wrong one saves the rest."""
-    for start in range(0, len(checks), LANES):
-        some = checks[start : start + LANES]
-        if len(some) >= _LEAST and are_confirmed(some):
-            yield from (True for _ in some)
-        else:
-            yield from (each.is_right() for each in some)
-
-
-def are_confirmed(checks: Sequence[Check]) -> bool:
-    """Whether the library finds all of them right, of which there are one to eight. Otherwise, and
-    where there is no library, nothing is said of any of them.
-    """
-    confirms = _library()
-    return confirms is not None and all(map(_is_usual, checks)) and confirms(checks)
+    usual = [*takewhile(_is_usual, checks)]
+    for start, are_right in zip(range(0, len(usual), LANES), _confirmations(usual), strict=False):
+        for each in usual[start : start + LANES]:
+            yield are_right or each.is_right()
+    for each in checks[len(usual) :]:
+        yield each.is_right()
 
 
 def _is_usual(check: Check) -> bool:
@@ -84,43 +85,63 @@ def _is_usual(check: Check) -> bool:
     )
 
 
-_Confirms = Callable[[Sequence[Check]], bool]
-_Blocks = c_char_p * LANES
-"""Addresses of bytes, which live as long as this does."""
-_Lengths = c_uint32 * LANES
+_Library = Callable[[Sequence[Check]], Iterator[bool]]
+
+
+def _confirmations(usual: Sequence[Check]) -> Iterable[bool]:
+    """Of eight at a time, whether the library finds all right. Where there is none, and of a single
+    one, it says nothing of any.
+    """
+    library = _library()
+    return repeat(object=False) if library is None or len(usual) < _LEAST else library(usual)
 
 
 @cache
-def _library() -> _Confirms | None:
+def _library() -> _Library | None:
     """None: there is none, or it does not work with this processor."""
     try:
         verify = CDLL(str(LIBRARY)).mbx_ed25519_verify_mb8
     except (OSError, AttributeError):
         return None
-    verify.argtypes = [_Blocks, _Blocks, _Blocks, _Lengths, _Blocks]
+    verify.argtypes = [c_void_p] * 5
     verify.restype = c_uint32
 
-    def confirms(checks: Sequence[Check]) -> bool:
-        """Lanes that are left do what the last one does."""
-        lanes = [*checks, *[checks[-1]] * (LANES - len(checks))]
-        errors: int = verify(
-            _Blocks(*[each.signature[:_HALF] for each in lanes]),
-            _Blocks(*[each.signature[_HALF:] for each in lanes]),
-            _Blocks(*[each.message for each in lanes]),
-            _Lengths(*[len(each.message) for each in lanes]),
-            _Blocks(*[each.key.raw for each in lanes]),
-        )
-        return not errors
+    def confirms(checks: Sequence[Check]) -> Iterator[bool]:
+        """Of eight at a time. Lanes that are left do what the last one does."""
+        lanes = [*checks, *[checks[-1]] * (-len(checks) % LANES)]
+        r = _Blocks([each.signature for each in lanes])
+        s = array("Q", [address + _HALF for address in r.addresses])
+        messages = _Blocks([each.message for each in lanes])
+        lengths = array("I", [len(each.message) for each in lanes])
+        keys = _Blocks([each.key.raw for each in lanes])
+        columns = (r.addresses, s, messages.addresses, lengths, keys.addresses)
+        for start in range(0, len(lanes), LANES):
+            yield not verify(*[_address(column, start) for column in columns])
 
     return confirms if _works(confirms) else None
 
 
-def _works(confirms: _Confirms) -> bool:
+class _Blocks:
+    """Blocks of bytes, one behind the other, and where they are as long as this is there."""
+
+    __slots__ = ("_together", "addresses")
+
+    def __init__(self, blocks: Sequence[bytes]) -> None:
+        self._together = b"".join(blocks)
+        start = cast(c_char_p(self._together), c_void_p).value
+        self.addresses = array("Q", accumulate(map(len, blocks[:-1]), initial=start))
+
+
+def _address(column: "array[int]", number: int) -> int:
+    """Of one of its numbers."""
+    return column.buffer_info()[0] + number * column.itemsize
+
+
+def _works(confirms: _Library) -> bool:
     """Whether it takes eight right signatures, and none of another message in any lane."""
     key = SigningKey.from_seed(bytes(_HALF), "ed25519:test")
     messages = [bytes([lane]) * 50 * lane for lane in range(LANES)]
     right = [Check(key.verify_key, message, key.sign(message)) for message in messages]
     wrong = [Check(each.key, each.message + b"x", each.signature) for each in right]
-    return confirms(right) and not any(
-        confirms([*right[:lane], wrong[lane], *right[lane + 1 :]]) for lane in range(LANES)
-    )
+    several = [[*right[:lane], wrong[lane], *right[lane + 1 :]] for lane in range(LANES)]
+    return [*confirms(right)] == [True] and not any(any(confirms(some)) for some in several)

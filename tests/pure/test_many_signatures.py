@@ -17,7 +17,13 @@ from nacl.bindings import (
 )
 
 from homeserver.events import many_signatures
-from homeserver.events.many_signatures import LANES, LIBRARY, Check, are_confirmed, verdicts
+from homeserver.events.many_signatures import (
+    LANES,
+    LIBRARY,
+    Check,
+    are_few,
+    verdicts,
+)
 from homeserver.events.signing import SigningKey, VerifyKey
 
 CPU = Path("/proc/cpuinfo")
@@ -200,6 +206,13 @@ def counting(note: Callable[[Check], None]) -> Iterator[None]:
         yield
 
 
+def are_confirmed(checks: list[Check]) -> bool:
+    """Whether the library takes one to eight, without what libsodium would say."""
+    filled = [*checks, *checks[-1:] * (LANES - len(checks))]
+    with mock.patch.object(Check, "is_right", return_value=False):
+        return all(verdicts(filled))
+
+
 @in_lanes
 class TestLanes:
     """What the library decides alone."""
@@ -208,12 +221,27 @@ class TestLanes:
     def test_right_signatures_are_confirmed(self, checks):
         assert are_confirmed(checks)
 
-    @given(st.lists(right, min_size=2, max_size=40))
-    def test_libsodium_is_only_asked_of_one_that_is_left(self, checks):
+    @given(st.lists(right, max_size=40))
+    def test_libsodium_is_only_asked_of_a_single_one(self, checks):
         asked = []
         with counting(asked.append):
             assert all(verdicts(checks))
-        assert asked == (checks[-1:] if len(checks) % LANES == 1 else [])
+        assert asked == (checks if len(checks) == 1 else [])
+
+    @given(check=wrong, place=st.integers(0, 39))
+    def test_libsodium_is_asked_of_eight_at_most_up_to_a_wrong_one(self, check, place):
+        checks = [ALICE.signs(bytes(number)) for number in range(40)]
+        checks[place] = check
+        asked = []
+        with counting(asked.append):
+            if all(verdicts(checks)):
+                return
+        assert asked[-1] == check
+        assert len(asked) <= LANES
+
+    def test_more_are_few(self):
+        assert are_few(100)
+        assert not are_few(1_000)
 
     @pytest.mark.parametrize("place", range(LANES))
     @given(wrong=wrong)
@@ -259,6 +287,8 @@ class TestNoLibrary:
     def test_it_may_be_missing(self):
         with loading(NOWHERE):
             assert not are_confirmed([ALICE.signs(b"x")] * LANES)
+            assert are_few(10)
+            assert not are_few(100)
 
     def test_it_may_be_no_library(self, tmp_path):
         path = tmp_path / "text.so"
