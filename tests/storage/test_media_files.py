@@ -1,23 +1,27 @@
 """Rows and files fit, whatever happens between the one and the other."""
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 from homeserver.clock import SystemClock
-from homeserver.errors import StoreUnavailable
-from homeserver.storage import media_files
+from homeserver.errors import InvalidInput, StoreUnavailable
+from homeserver.identifiers import ServerName
+from homeserver.storage import media, media_files
 from homeserver.storage.database import Connection, Database
+from homeserver.storage.media import NewMedia
 from homeserver.storage.media_files import FileRecord
 from mediarepo.files import Files
 from mediarepo.spool import Spool
 from mediarepo.store.filesystem import FilesystemStore
 
 DATA = b"a file"
-HASH = sha256(DATA).digest()
+HASH = hashlib.sha256(DATA).digest()
 
 
 class World:
@@ -28,21 +32,22 @@ class World:
         self.store = FilesystemStore(folder=folder / "files", executor=executor)
         self._folder = folder
         self._executor = executor
-        self.starts()
+        self.spool, self.files = self.process()
 
-    def starts(self) -> None:
-        self.spool = Spool(folder=self._folder / "spool", executor=self._executor)
-        self.files = Files(
+    def process(self) -> tuple[Spool, Files]:
+        spool = Spool(folder=self._folder / "spool", executor=self._executor)
+        files = Files(
             database=self.database,
             stores={self.store.name: self.store},
             new_store=self.store.name,
-            spool=self.spool,
+            spool=spool,
             clock=SystemClock(),
         )
+        return spool, files
 
     def starts_again(self) -> None:
         self.spool.close()
-        self.starts()
+        self.spool, self.files = self.process()
 
     async def keep(self, before: list[bytes]) -> None:
         """A file whose content goes from the store just before its row is written."""
@@ -63,6 +68,17 @@ class World:
             for each in (self._folder / "spool").rglob("*")
             if each.is_file() and each.name != "lock"
         )
+
+
+def new_media(file: FileRecord) -> NewMedia:
+    return NewMedia(
+        origin=ServerName("example.org"),
+        media_id=token_hex(12),
+        user_nid=None,
+        file=file,
+        content_type="text/plain",
+        filename=None,
+    )
 
 
 async def pieces() -> AsyncIterator[bytes]:
@@ -104,6 +120,47 @@ class TestStore:
         assert await world.files.recover() == 0
         assert world.store.path(HASH).read_bytes() == DATA
         assert [*world.left()] == []
+
+
+class TestAtOnce:
+    """Some upload the same file, some of them in vain, and somebody removes it meanwhile."""
+
+    async def uploads(self, world: World, files: Files, turn: int) -> None:
+        async def record(file: FileRecord) -> tuple[FileRecord, None]:
+            await asyncio.sleep(turn % 4 / 1000)  # some give others time to remove what they put
+            async with world.database.connection() as db:
+                kept = await media.insert_claiming(db, new_media(file), 1)
+            assert kept.file is not None
+            return kept.file, None
+
+        await files.keep(pieces(), max_bytes=100, record=record)
+
+    async def uploads_in_vain(self, files: Files) -> None:
+        async def refuse(_file: FileRecord) -> tuple[FileRecord, None]:
+            raise InvalidInput("This one is not wanted.")
+
+        with pytest.raises(InvalidInput):
+            await files.keep(pieces(), max_bytes=100, record=refuse)
+
+    async def removes(self, world: World, files: Files) -> None:
+        async with world.database.transaction() as db:
+            await db.execute("DELETE FROM media WHERE sha256 = $1", HASH)
+            await media_files.mark_unused(db, [HASH], 1)
+        await files.discard(HASH)
+
+    async def test_there_is_a_file_if_and_only_if_there_is_a_row(self, world: World) -> None:
+        first, (_, second) = world.files, world.process()
+        for turn in range(60):
+            await asyncio.gather(
+                self.uploads(world, first, turn),
+                self.uploads_in_vain(second),
+                self.removes(world, second),
+                self.uploads(world, second, turn // 4),
+                self.removes(world, first),
+            )
+            is_there = await world.store.size(HASH) is not None
+            assert is_there == (await world.row() is not None)
+            assert [*world.left()] == []
 
 
 class TestRecover:
