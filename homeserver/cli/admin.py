@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from homeserver.cli import output
-from homeserver.cli.failures import ExitCode
+from homeserver.cli.exit_codes import ExitCode
 from homeserver.cli.opening import with_database
 from homeserver.cli.options import ConfigOption, DataDirOption, JSONOption, load_settings
 from homeserver.config import Config
@@ -20,7 +20,10 @@ from homeserver.storage.database import Database
 from homeserver.verify import Check, verify
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Look after the server's data."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Look after the server's data.",
 )
 
 

@@ -7,7 +7,10 @@ from homeserver.cli import output
 from homeserver.cli.options import ConfigOption, DataDirOption, JSONOption, load_settings
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Check and show the configuration."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Check and show the configuration.",
 )
 
 

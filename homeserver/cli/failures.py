@@ -1,8 +1,8 @@
 """Errors as exit codes and sentences."""
 
 import errno
-from enum import IntEnum
 
+from homeserver.cli.exit_codes import ExitCode
 from homeserver.config import ConfigError
 from homeserver.errors import FoyerError, InvalidInput, Unavailable
 from homeserver.server_keys import KeysError
@@ -10,25 +10,6 @@ from homeserver.storage.data_dir import DataDirError
 from homeserver.storage.embedded import EmbeddedPostgresError
 from homeserver.storage.migrate import MigrationError
 from homeserver.storage.server import ForeignDatabaseError
-
-
-class ExitCode(IntEnum):
-    """What scripts can tell apart."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    CONFIGURATION = 3
-    DATA_DIRECTORY = 4
-    DATABASE = 5
-    ADDRESS_IN_USE = 6
-    INTERRUPTED = 130
-
-
-EXIT_CODES_HELP = (
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 configuration, 4 data directory (or another "
-    "server uses it), 5 database, 6 address in use."
-)
 
 # The first class that fits counts.
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (

@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from homeserver.cli import output
-from homeserver.cli.failures import ExitCode
+from homeserver.cli.exit_codes import ExitCode
 from homeserver.cli.opening import with_database
 from homeserver.cli.options import ConfigOption, DataDirOption, JSONOption, load_settings
 from homeserver.clock import SystemClock
@@ -33,7 +33,9 @@ _HASH_BYTES = 32
 T = TypeVar("T")
 
 app = typer.Typer(
-    rich_markup_mode="markdown", help="Run the media repository alone, or look after files."
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Run the media repository alone, or look after files.",
 )
 
 ListenOption = Annotated[

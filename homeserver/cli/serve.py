@@ -6,12 +6,15 @@ import typer
 
 from homeserver.cli.options import ConfigOption, DataDirOption, ServerNameOption, load_settings
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
 ListenOption = Annotated[
     str | None,
     typer.Option("--listen", metavar="HOST:PORT", help="Address of clients; port 0: any."),
 ]
 
 
+@app.command("serve")
 def serve(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

@@ -22,7 +22,10 @@ from schema.wire.times import timestamp
 _SECONDS_OF_A_DAY = 24 * 3600
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Access tokens for programs."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Access tokens for programs.",
 )
 
 

@@ -41,6 +41,7 @@ PasswordStdinOption = Annotated[
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="markdown",
     help="Accounts: works while the server runs and while it is stopped.",
 )

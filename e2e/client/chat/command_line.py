@@ -16,6 +16,7 @@ from e2e.client.records import LocalTrust
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="markdown",
     help="Talk in encrypted rooms, on any Matrix homeserver or over Foyer's own protocol.",
     epilog="Keys and credentials are kept in $FOYER_CHAT_HOME, or among your data. One command "
