@@ -4,19 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import jwt
 import pytest
+import pytest_asyncio
 from typer.testing import CliRunner
 
-from homeserver.cli import app
+from homeserver.cli import COMMANDS, app, load
 from homeserver.storage.data_dir import DataDirLock
 from homeserver.streams.bus import CHANNEL
+from tests.support.postgres import fresh_database
 from tests.support.stand_in import stand_in
 
 PASSWORD = "correct horse battery staple"
@@ -44,14 +46,15 @@ class Ran:
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs commands on one data directory and database."""
+    """Runs commands on one data directory and database. program: arguments for Python."""
 
     options: Sequence[str]
     environment: dict[str, str]
+    program: Sequence[str] = ("-m", "homeserver")
 
     def run(self, *arguments: str, stdin: str = "") -> Ran:
         done = subprocess.run(
-            [sys.executable, "-m", "homeserver", *arguments, *self.options],
+            [sys.executable, *self.program, *arguments, *self.options],
             env=os.environ | self.environment,
             input=stdin,
             capture_output=True,
@@ -63,18 +66,28 @@ class Shell:
 
 
 CHEAP = {"FOYER__AUTH__ARGON2_TIME_COST": "1", "FOYER__AUTH__ARGON2_MEMORY_KIB": "64"}
+IMPATIENT = """
+from homeserver.cli import main, opening
+opening._STARTING_S = 0.5
+main()
+"""
+"""The same program, which waits less for a server that is starting."""
 
 
-@pytest.fixture
-def shell(database_dsn: str, tmp_path: Path) -> Shell:
+def shell_on(dsn: str, data_dir: Path) -> Shell:
     """With an external database, as for a server of another machine."""
     environment = {
-        "FOYER__DATABASE__URL": database_dsn,
-        "FOYER__SERVER__DATA_DIR": str(tmp_path / "data"),
+        "FOYER__DATABASE__URL": dsn,
+        "FOYER__SERVER__DATA_DIR": str(data_dir),
         "FOYER__SERVER__NAME": "example.org",
         **CHEAP,
     }
     return Shell(options=(), environment=environment)
+
+
+@pytest.fixture
+def shell(database_dsn: str, tmp_path: Path) -> Shell:
+    return shell_on(database_dsn, tmp_path / "data")
 
 
 @pytest.fixture
@@ -137,13 +150,24 @@ class TestUserAdd:
 COLUMNS = ["username", "email", "name", "admin", "active", "created", "id"]
 
 
-class TestOtherUserCommands:
-    @pytest.fixture(autouse=True)
-    def _alice(self, shell: Shell) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def populated(
+    postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shell]:
+    """With Alice, and with Bob, whose account one of the tests ends."""
+    async with fresh_database(postgres) as dsn:
+        shell = shell_on(dsn, tmp_path_factory.mktemp("populated") / "data")
         for name in ("Alice", "Bob [b]"):
             local = name.split()[0].lower()
             arguments = (f"{local}@example.org", "--name", name, "--password", PASSWORD)
             assert shell.run("user", "add", *arguments).status == 0
+        yield shell
+
+
+class TestOtherUserCommands:
+    @pytest.fixture
+    def shell(self, populated: Shell) -> Shell:
+        return populated
 
     def test_list(self, shell):
         listed = shell.run("user", "list", "--json")
@@ -165,10 +189,10 @@ class TestOtherUserCommands:
             assert "carol" in refused.sentence
 
     def test_password_and_deactivate(self, shell):
-        assert len(shell.run("user", "password", "alice", "--json").json["password"]) == 29
-        ended = shell.run("user", "deactivate", "alice", "--json")
+        assert len(shell.run("user", "password", "bob", "--json").json["password"]) == 29
+        ended = shell.run("user", "deactivate", "bob", "--json")
         assert ended.json["deactivated_at"]
-        refused = shell.run("user", "password", "alice")
+        refused = shell.run("user", "password", "bob")
         assert refused.status == 1
         assert "deactivated" in refused.sentence
 
@@ -202,41 +226,49 @@ class TestARunningServer:
         assert topics == ["account-changed", "session-revoked"]
 
 
+def embedded(data_dir: Path) -> Shell:
+    """With the database in the data directory."""
+    return Shell(options=("--data-dir", str(data_dir)), environment=dict(CHEAP))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """A data directory in which a command made the database, and what that did."""
+    data_dir = tmp_path_factory.mktemp("begun") / "data"
+    arguments = ("alice@example.org", "--name", "Alice", "--server-name", "example.org")
+    return data_dir, embedded(data_dir).run("user", "add", *arguments)
+
+
 class TestTheEmbeddedDatabase:
-    @pytest.fixture
-    def embedded(self, tmp_path: Path) -> Shell:
-        return Shell(options=("--data-dir", str(tmp_path / "data")), environment=dict(CHEAP))
-
-    def test_without_a_server_a_command_starts_it_and_stops_it(self, embedded, tmp_path):
-        added = embedded.run(
-            "user", "add", "alice@example.org", "--name", "Alice", "--server-name", "example.org"
-        )
+    def test_without_a_server_a_command_starts_it_and_stops_it(self, begun):
+        data_dir, added = begun
         assert added.status == 0, added.err
-        listed = embedded.run("user", "list", "--json")
+        listed = embedded(data_dir).run("user", "list", "--json")
         assert [user["user_id"] for user in listed.json] == ["@alice:example.org"]
-        with DataDirLock(data_dir=tmp_path / "data"):
+        with DataDirLock(data_dir=data_dir):
             pass
-        assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
+        assert not (data_dir / "postgres" / "postmaster.pid").exists()
 
-        other = embedded.run("user", "list", "--server-name", "example.com")
+        other = embedded(data_dir).run("user", "list", "--server-name", "example.com")
         assert other.status == 3
         assert "example.org" in other.sentence
 
-    def test_with_a_server_a_command_uses_its_database(self, embedded, tmp_path):
-        embedded.run("user", "add", "alice@example.org", "--name", "Alice")
-        with DataDirLock(data_dir=tmp_path / "data"), stand_in(tmp_path / "data"):
-            listed = embedded.run("user", "list", "--json")
+    def test_with_a_server_a_command_uses_its_database(self, begun):
+        data_dir, _ = begun
+        with DataDirLock(data_dir=data_dir), stand_in(data_dir):
+            listed = embedded(data_dir).run("user", "list", "--json")
         assert [user["username"] for user in listed.json] == ["alice"]
 
-    def test_a_directory_that_something_else_uses(self, embedded, tmp_path):
+    def test_a_directory_that_something_else_uses(self, tmp_path):
+        shell = replace(embedded(tmp_path / "data"), program=("-c", IMPATIENT))
         with DataDirLock(data_dir=tmp_path / "data"):
-            refused = embedded.run("user", "list")
+            refused = shell.run("user", "list")
         assert refused.status == 4
         assert str(os.getpid()) in refused.sentence
 
-    def test_a_directory_that_is_none(self, embedded, tmp_path):
+    def test_a_directory_that_is_none(self, tmp_path):
         (tmp_path / "data").write_text("")
-        refused = embedded.run("user", "list")
+        refused = embedded(tmp_path / "data").run("user", "list")
         assert refused.status == 4
         assert refused.sentence
 
@@ -321,6 +353,11 @@ class TestHelp:
         assert shown.exit_code == 0
         if len(command) == 2 or command == ("serve",):
             assert f"foyer {' '.join(command)}" in shown.output.split("Examples:")[1]
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_the_list_says_what_the_command_says(self, name):
+        _, line = COMMANDS[name]
+        assert load(name).help.partition("\n\n")[0] == line
 
     def test_wrong_usage(self, bare):
         assert bare.run("usr").status == 2
