@@ -1,7 +1,12 @@
 """The settings as a flat list, in the order of the models: `server.name`, `server.bind_addr`, …"""
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import SecretStr
@@ -19,12 +24,17 @@ class Setting:
     section: str
     name: str
     default: Any
-    description: str
     secret: bool
+    model: type[Section]
 
     @property
     def key(self) -> str:
         return f"{self.section}.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """What stands below the key in its model."""
+        return _descriptions(self.model).get(self.name, "")
 
     @property
     def environment(self) -> str:
@@ -51,7 +61,7 @@ def settings_of(section: type[Section], path: str) -> Iterator[Setting]:
     """The keys that stand in one table."""
     for name, field in section.model_fields.items():
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
-            yield _setting(path, name, field)
+            yield _setting(section, path, name, field)
 
 
 def all_settings() -> Iterator[Setting]:
@@ -59,11 +69,27 @@ def all_settings() -> Iterator[Setting]:
         yield from settings_of(section, path)
 
 
-def _setting(section: str, name: str, field: FieldInfo) -> Setting:
+def _setting(model: type[Section], section: str, name: str, field: FieldInfo) -> Setting:
     return Setting(
         section=section,
         name=name,
         default=field.default,
-        description=field.description or "",
         secret=field.annotation is SecretStr,
+        model=model,
     )
+
+
+@cache
+def _descriptions(model: type[Section]) -> MappingProxyType[str, str]:
+    """By key. Read when somebody asks: pydantic would read the source at each start."""
+    (definition,) = ast.parse(getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for each, below in pairwise(definition.body):
+        match each, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = cleandoc(text)
+    return MappingProxyType(found)
