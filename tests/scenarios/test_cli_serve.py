@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -84,8 +85,23 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that runs for several tests."""
+
+    data_dir: Path
+    server: Server
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    data_dir = tmp_path_factory.mktemp("running") / "data"
+    with serving(data_dir) as server:
+        yield Running(data_dir, server)
+
+
 class TestFirstStart:
-    def test_the_code_makes_the_first_administrator(self, data_dir):
+    def test_the_code_makes_the_first_administrator_and_the_name_stays(self, data_dir):
         with serving(data_dir) as server:
             code = _CODE.search(server.said)
             assert code is not None
@@ -94,39 +110,39 @@ class TestFirstStart:
             assert status == 201
             assert server.post("/api/invitations", {}, registered["token"])[0] == 201
             assert server.stop() == 0
-        with serving(data_dir) as server:
-            assert _CODE.search(server.said) is None
+        refused = run(data_dir, "serve", "--listen", "127.0.0.1:0", name="example.com")
+        assert refused.returncode == 3
+        assert "example.org" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
 
-    def test_without_the_code_nobody_registers(self, data_dir):
-        with serving(data_dir) as server:
-            alice = {"email": "alice@example.org", "name": "Alice", "password": PASSWORD}
-            status, answer = server.post("/api/auth/register", alice)
-            assert (status, answer["code"]) == (403, "FORBIDDEN")
+    def test_without_the_code_nobody_registers(self, running):
+        bob = {"email": "bob@example.org", "name": "Bob", "password": PASSWORD}
+        status, answer = running.server.post("/api/auth/register", bob)
+        assert (status, answer["code"]) == (403, "FORBIDDEN")
 
 
 class TestCommandsMeanwhile:
-    def test_accounts_and_tokens_work_at_once(self, data_dir):
-        with serving(data_dir) as server:
-            added = run(
-                data_dir,
-                *("user", "add", "alice@example.org", "--name", "Alice"),
-                *("--password", PASSWORD, "--admin"),
-            )
-            assert added.returncode == 0, added.stderr
-            login = {"email": "alice@example.org", "password": PASSWORD}
-            assert server.post("/api/auth/login", login)[0] == 200
-            token = run(data_dir, "token", "create", "alice").stdout.strip()
-            assert server.post("/api/ws/ticket", {}, token)[0] == 200
-            assert run(data_dir, "user", "deactivate", "alice").returncode == 0
-            assert server.post("/api/auth/login", login)[0] == 401
+    def test_accounts_and_tokens_work_at_once(self, running):
+        data_dir, server = running.data_dir, running.server
+        added = run(
+            data_dir,
+            *("user", "add", "alice@example.org", "--name", "Alice"),
+            *("--password", PASSWORD, "--admin"),
+        )
+        assert added.returncode == 0, added.stderr
+        login = {"email": "alice@example.org", "password": PASSWORD}
+        assert server.post("/api/auth/login", login)[0] == 200
+        token = run(data_dir, "token", "create", "alice").stdout.strip()
+        assert server.post("/api/ws/ticket", {}, token)[0] == 200
+        assert run(data_dir, "user", "deactivate", "alice").returncode == 0
+        assert server.post("/api/auth/login", login)[0] == 401
 
-    def test_a_second_server_is_refused(self, data_dir):
-        with serving(data_dir) as server:
-            second = run(data_dir, "serve", "--listen", "127.0.0.1:0")
-            assert second.returncode == 4
-            assert second.stderr.startswith("foyer: ")
-            assert str(server.process.pid) in second.stderr
-            assert len(second.stderr.splitlines()) == 1
+    def test_a_second_server_is_refused(self, running):
+        second = run(running.data_dir, "serve", "--listen", "127.0.0.1:0")
+        assert second.returncode == 4
+        assert second.stderr.startswith("foyer: ")
+        assert str(running.server.process.pid) in second.stderr
+        assert len(second.stderr.splitlines()) == 1
 
 
 class TestWhatKeepsItFromStarting:
@@ -136,12 +152,4 @@ class TestWhatKeepsItFromStarting:
             refused = run(data_dir, "serve", "--listen", address)
         assert refused.returncode == 6
         assert address in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
-
-    def test_another_name_than_the_first_time(self, data_dir):
-        with serving(data_dir) as server:
-            assert server.stop() == 0
-        refused = run(data_dir, "serve", "--listen", "127.0.0.1:0", name="example.com")
-        assert refused.returncode == 3
-        assert "example.org" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
