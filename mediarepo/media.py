@@ -1,7 +1,6 @@
 """The media repository, wired: for the homeserver's process, or for one of its own."""
 
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from secrets import token_bytes
 
@@ -15,7 +14,6 @@ from homeserver.streams.bus import Bus
 from mediarepo.arrivals import Arrivals
 from mediarepo.describing import Describing
 from mediarepo.downloads import Downloads
-from mediarepo.files import Files
 from mediarepo.known import KnownMedia
 from mediarepo.links import Links
 from mediarepo.pictures import Pictures, build_pictures
@@ -23,31 +21,13 @@ from mediarepo.remote import RemoteMedia
 from mediarepo.sending import Sending
 from mediarepo.services import MediaServices
 from mediarepo.small_files import SmallFiles
-from mediarepo.spool import Spool
-from mediarepo.store import Store
-from mediarepo.store.filesystem import FilesystemStore
+from mediarepo.stores import Stores, build_stores
 from mediarepo.thumbnail_sending import ThumbnailSending
 from mediarepo.upkeep import Upkeep
 from mediarepo.uploads import Uploaded, UploadLimits, Uploads
 
-_THREADS = 16
-"""That wait for the disk."""
 _MIB = 1_048_576
 _HOUR_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Where files are. executor: threads that wait for the disk."""
-
-    files: Files
-    by_name: dict[str, Store]
-    spool: Spool
-    executor: ThreadPoolExecutor
-
-    def close(self) -> None:
-        self.spool.close()
-        self.executor.shutdown(wait=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,29 +48,6 @@ class Media:
             await self.upkeep.run()
         finally:
             self.stores.close()
-
-
-def build_stores(*, config: Config, database: Database, clock: Clock) -> Stores:
-    """The stores that the settings name. Nothing is written before something is stored."""
-    executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="media")
-    folder = config.media_dir
-    filesystem = FilesystemStore(folder=folder / "files", executor=executor)
-    by_name: dict[str, Store] = {filesystem.name: filesystem}
-    if config.media.s3.bucket:
-        # Not loaded without a bucket: the library takes 4 MiB.
-        from mediarepo.store.s3 import S3Store  # noqa: PLC0415
-
-        bucket = S3Store(settings=config.media.s3)
-        by_name[bucket.name] = bucket
-    spool = Spool(folder=folder / "spool", executor=executor)
-    files = Files(
-        database=database,
-        stores=by_name,
-        new_store=config.media.store,
-        spool=spool,
-        clock=clock,
-    )
-    return Stores(files=files, by_name=by_name, spool=spool, executor=executor)
 
 
 def build_media(

@@ -25,7 +25,7 @@ from homeserver.streams.bus import announce_once
 from mediarepo.addresses import parse_address
 from mediarepo.arrivals import EVERYTHING, TOPIC
 from mediarepo.maintenance import Finding, Maintenance, Told, are_whole, require_store
-from mediarepo.media import build_stores
+from mediarepo.stores import build_stores
 
 _MAX_ANNOUNCED = 500
 _HASH_BYTES = 32
