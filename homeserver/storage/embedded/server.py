@@ -144,6 +144,7 @@ class EmbeddedPostgres:
             await self._until_ready(running)
         except BaseException:
             await _end(running, grace_s=0)
+            await until_free(self._cluster)
             raise
         self._running, self._socket_dir = running, socket_dir
         return socket_dir
