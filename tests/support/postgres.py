@@ -3,6 +3,9 @@
 It runs in a process of its own (`python -m tests.support.postgres <directory>`), because no worker
 knows whether it is the last. Who uses it holds a shared lock on a file; the server's process waits
 for the exclusive one, which it gets when the last user has let go or has died, then stops.
+
+Who is new to Postgres pays for it: with a process, empty caches, statements to be planned. So each
+worker keeps its databases, and connections to them, from one test to the next.
 """
 
 import asyncio
@@ -12,8 +15,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +26,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from homeserver.storage.database import Database
 from homeserver.storage.embedded import EmbeddedPostgres
 from homeserver.storage.migrate import migrate
 
@@ -35,11 +41,15 @@ _SETTINGS = {
     "max_wal_size": "4GB",
 }
 _ROOT = Path(__file__).parents[2]
-_MOST_USES = 100
-"""Of a database: each time it is emptied, the catalogue keeps the rows of its former files."""
+_MOST_USES = 1000
+"""Of a database: the catalogue and the indexes keep a little of each use."""
 
-# What the template has is kept beside it; the function brings a copy of the template back to that.
-# False: its tables themselves were changed.
+# What the template has is kept beside it; the function brings a copy of the template back to that,
+# alone with its caller and the backends `kept`. False: its tables themselves were changed.
+#
+# Rows are deleted, as a table with a few of them is truncated in twenty times the time: it gets new
+# files, and everybody reads about it in the catalogue again. What was large is truncated, or dead
+# rows would add up. Without triggers, the order of the tables is of no importance.
 _KEEP = """
 CREATE SCHEMA pristine;
 CREATE FUNCTION pristine.shape() RETURNS bigint[] LANGUAGE sql AS $$
@@ -53,20 +63,29 @@ CREATE FUNCTION pristine.shape() RETURNS bigint[] LANGUAGE sql AS $$
     ]
 $$;
 CREATE TABLE pristine.shapes AS SELECT pristine.shape() AS shape;
-CREATE FUNCTION pristine.restore() RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION pristine.restore(kept integer[]) RETURNS boolean LANGUAGE plpgsql
+    SET session_replication_role = replica AS $$
     DECLARE
         name text;
-        used text;
+        large text;
     BEGIN
         PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid();
+            WHERE datname = current_database() AND pid <> ALL (kept || pg_backend_pid());
         IF pristine.shape() <> (SELECT shape FROM pristine.shapes) THEN
             RETURN false;
         END IF;
-        SELECT string_agg(oid::regclass::text, ', ') INTO used FROM pg_class
+        SELECT string_agg(oid::regclass::text, ', ') INTO large FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-                AND pg_relation_size(oid) > 0;
-        EXECUTE 'TRUNCATE ' || used || ' CASCADE';
+                AND pg_relation_size(oid) > 1000000;
+        IF large IS NOT NULL THEN
+            EXECUTE 'TRUNCATE ' || large || ' CASCADE';
+        END IF;
+        FOR name IN SELECT relname FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                AND pg_relation_size(oid) > 0
+        LOOP
+            EXECUTE format('DELETE FROM public.%1$I', name);
+        END LOOP;
         FOR name IN SELECT tablename FROM pg_tables
             WHERE schemaname = 'pristine' AND tablename <> 'shapes'
         LOOP
@@ -91,16 +110,61 @@ $$;
 """
 
 
+# For what a test leaves on a connection of the pool.
+_RESET = "SELECT pg_advisory_unlock_all(); UNLISTEN *; RESET ALL"
+
+
 @dataclass(slots=True)
-class _Migrated:
-    """A database. uses: how often it was used."""
+class _Kept:
+    """A database of this process. connected: to be used by tests. uses: how often it was used."""
 
     dsn: str
+    administrator: asyncpg.Connection
+    connected: Database | None = None
     uses: int = 0
 
+    async def restore(self) -> bool:
+        """Whether it is again as it came from the template."""
+        pids = await self._rest()
+        return bool(await self.administrator.fetchval("SELECT pristine.restore($1)", pids))
 
-_free: list[_Migrated] = []
-"""Of this process: databases that are as they were when they came from the template."""
+    async def drop(self) -> None:
+        self._disconnect()
+        await self.administrator.close()
+        await _administer(self.dsn, f"DROP DATABASE {database_name(self.dsn)} WITH (FORCE)")
+
+    async def close(self) -> None:
+        if self.connected is not None:
+            await self.connected.close()
+        await self.administrator.close()
+
+    async def _rest(self) -> list[int]:
+        """The backends of the connections that may be kept: all, or none if one is in use."""
+        if self.connected is None:
+            return []
+        pool = self.connected._pool
+        if pool.is_closing() or self.connected.connections_in_use:
+            self._disconnect()
+            return []
+        pids = []
+        async with AsyncExitStack() as held:
+            for _ in range(pool.get_idle_size()):
+                connection = await held.enter_async_context(self.connected.connection())
+                await connection.execute(_RESET)
+                pids.append(connection.get_server_pid())
+        return pids
+
+    def _disconnect(self) -> None:
+        if self.connected is not None:
+            self.connected._pool.terminate()
+        self.connected = None
+
+
+_free: dict[asyncio.AbstractEventLoop, list[_Kept]] = defaultdict(list)
+"""Of this process, by the loop that the connections belong to: databases as they came from the
+template."""
+_used: dict[str, _Kept] = {}
+"""By DSN."""
 
 
 @contextmanager
@@ -122,19 +186,53 @@ async def fresh_database(dsn: str, *, template: str | None = TEMPLATE) -> AsyncI
     A migrated one is emptied and used again: that takes a small part of the time of a new one.
     """
     if template is None:
-        database = _Migrated(await _create(dsn, "template0"), uses=_MOST_USES)
-    elif _free:
-        database = _free.pop()
-    else:
-        database = _Migrated(await _create(dsn, template))
-    database.uses += 1
+        async with _empty_database(dsn) as empty:
+            yield empty
+        return
+    free = _free[asyncio.get_running_loop()]
+    kept = free.pop() if free else await _kept(dsn, template)
+    kept.uses += 1
+    _used[kept.dsn] = kept
     try:
-        yield database.dsn
+        yield kept.dsn
     finally:
-        if database.uses < _MOST_USES and await _restore(database.dsn):
-            _free.append(database)
+        del _used[kept.dsn]
+        if kept.uses < _MOST_USES and await kept.restore():
+            free.append(kept)
         else:
-            await _administer(dsn, f"DROP DATABASE {database_name(database.dsn)} WITH (FORCE)")
+            await kept.drop()
+
+
+async def connected_to(dsn: str) -> Database:
+    """A pool of connections to a fresh database, which may have been used by earlier tests."""
+    kept = _used[dsn]
+    if kept.connected is None:
+        kept.connected = await Database.connect(dsn, max_connections=8)
+    # What a test replaces in it is not replaced for the next one.
+    return copy(kept.connected)
+
+
+async def close_databases() -> None:
+    """Of the running loop, which is about to be closed."""
+    for kept in _free.pop(asyncio.get_running_loop(), []):
+        await kept.close()
+
+
+@asynccontextmanager
+async def _empty_database(dsn: str) -> AsyncIterator[str]:
+    created = await _create(dsn, "template0")
+    try:
+        yield created
+    finally:
+        await _administer(dsn, f"DROP DATABASE {database_name(created)} WITH (FORCE)")
+
+
+async def _kept(dsn: str, template: str) -> _Kept:
+    created = await _create(dsn, template)
+    administrator = await asyncpg.connect(
+        with_database(dsn, database_name(created), user="postgres")
+    )
+    return _Kept(created, administrator)
 
 
 async def _create(dsn: str, template: str) -> str:
@@ -144,15 +242,6 @@ async def _create(dsn: str, template: str) -> str:
         dsn, f"CREATE DATABASE {name} TEMPLATE {template} OWNER foyer STRATEGY file_copy"
     )
     return with_database(dsn, name)
-
-
-async def _restore(dsn: str) -> bool:
-    """Whether it is again as it came from the template."""
-    connection = await asyncpg.connect(with_database(dsn, database_name(dsn), user="postgres"))
-    try:
-        return bool(await connection.fetchval("SELECT pristine.restore()"))
-    finally:
-        await connection.close()
 
 
 def with_database(dsn: str, name: str, *, user: str | None = None) -> str:
