@@ -35,6 +35,7 @@ def world(server: LiveServer) -> Iterator[World]:
 @pytest.mark.parametrize(("name", "mode"), PLAYS)
 def test_answers_are_what_the_specification_promises(world, name, mode):
     operation = served()[name]
+    cases = operation.cases(mode)
     checks = [not_a_server_error]
     if name not in CONTRADICTORY:
         checks.append(response_schema_conformance)
@@ -49,7 +50,7 @@ def test_answers_are_what_the_specification_promises(world, name, mode):
     )
     @given(st.data())
     def ask(data: st.DataObject) -> None:
-        case = world.is_in(data.draw(operation.cases(mode)), data.draw)
+        case = world.is_in(data.draw(cases), data.draw)
         response = world.answers(operation, case)
         case.validate_response(response, checks=checks)
         assert is_matrix(response), (case.as_curl_command(), response.text)

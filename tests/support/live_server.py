@@ -270,5 +270,11 @@ def _toml(settings: Settings) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Nothing that whoever runs the tests has configured."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("FOYER")}
+    """Nothing that whoever runs the tests has configured. Bytecode is kept: compiling is half of
+    what it takes to start.
+    """
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("FOYER") and key != "PYTHONDONTWRITEBYTECODE"
+    }

@@ -26,6 +26,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from homeserver.errors import Unavailable
 from homeserver.storage.database import Database
 from homeserver.storage.embedded import EmbeddedPostgres
 from homeserver.storage.migrate import migrate
@@ -112,6 +113,14 @@ $$;
 
 # For what a test leaves on a connection of the pool.
 _RESET = "SELECT pg_advisory_unlock_all(); UNLISTEN *; RESET ALL"
+_ENDED = (
+    Unavailable,
+    asyncpg.AdminShutdownError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""What comes of connections that a test has ended."""
 
 
 @dataclass(slots=True)
@@ -125,12 +134,15 @@ class _Kept:
 
     async def restore(self) -> bool:
         """Whether it is again as it came from the template."""
-        pids = await self._rest()
-        return bool(await self.administrator.fetchval("SELECT pristine.restore($1)", pids))
+        try:
+            pids = await self._rest()
+            return bool(await self.administrator.fetchval("SELECT pristine.restore($1)", pids))
+        except _ENDED:
+            return False
 
     async def drop(self) -> None:
         self._disconnect()
-        await self.administrator.close()
+        self.administrator.terminate()
         await _administer(self.dsn, f"DROP DATABASE {database_name(self.dsn)} WITH (FORCE)")
 
     async def close(self) -> None:
