@@ -1,12 +1,12 @@
 """Somebody in a shell with `foyer chat`."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.live_server import environment
 from tests.support.olm_session import PASSWORD
 
 _ROOT = Path(__file__).parents[2]
@@ -72,5 +72,4 @@ class Shell:
         return [sys.executable, "-m", "e2e.client.chat", *arguments]
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("FOYER")}
-        return {**clean, "FOYER_CHAT_HOME": str(self.home), **(more or {})}
+        return {**environment(), "FOYER_CHAT_HOME": str(self.home), **(more or {})}
