@@ -82,7 +82,14 @@ class FilesystemStore:
 
     async def descriptor(self, sha256: bytes) -> int:
         """Of an open file, which the caller closes. Raises Missing, StoreUnavailable."""
-        return await self.run(_open, self.path(sha256))
+        opened: list[int] = []
+        try:
+            await self.run(lambda: opened.append(_open(self.path(sha256))))
+        except BaseException:
+            for each in opened:  # by a thread whose caller was cancelled meanwhile
+                os.close(each)
+            raise
+        return opened[0]
 
     async def size(self, sha256: bytes) -> int | None:
         return await self.run(_size, self.path(sha256))

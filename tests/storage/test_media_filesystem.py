@@ -1,23 +1,27 @@
 """Files in a folder: what is answered survives a loss of power."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from mediarepo.store import Missing
 from mediarepo.store.filesystem import FilesystemStore
 
+THREADS = 2
 DATA = b"a file"
 HASH = sha256(DATA).digest()
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[FilesystemStore]:
-    with ThreadPoolExecutor(2) as executor:
+    with ThreadPoolExecutor(THREADS) as executor:
         yield FilesystemStore(folder=tmp_path / "media" / "files", executor=executor)
 
 
@@ -79,3 +83,30 @@ class TestPut:
         await store.put(HASH, source)
         with pytest.raises(Missing):
             await store.descriptor(HASH)
+
+
+class TestDescriptor:
+    async def test_who_gives_up_while_it_is_opened_leaves_nothing_open(
+        self, store: FilesystemStore, source: Path
+    ) -> None:
+        await store.put(HASH, source)
+        may_go_on = Event()
+        busy = [asyncio.create_task(store.run(may_go_on.wait)) for _ in range(THREADS)]
+        opening = asyncio.create_task(store.descriptor(HASH))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await asyncio.gather(*busy)
+        assert store.path(HASH) not in open_files()
+
+
+def open_files() -> set[Path]:
+    """Of this process."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the folder itself, which was just read
+            found.add(each.readlink())
+    return found
