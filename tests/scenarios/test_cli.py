@@ -150,7 +150,7 @@ class TestUserAdd:
 COLUMNS = ["username", "email", "name", "admin", "active", "created", "id"]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def populated(
     postgres: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Shell]:

@@ -21,8 +21,18 @@ _FOLLOWERS = (
 """What followers send, which run beside everything."""
 _ABOUT_TYPES = ("typeinfo_tree", "current_setting('jit')")
 """What asyncpg asks once a connection."""
-_UPKEEP = frozenset({"Media._run", "Pictures.run"})
-"""Tasks that look after media once in a while, beside everything."""
+_UPKEEP = frozenset(
+    {
+        "AccountUpkeep.run",
+        "Connections.run",
+        "Media._run",
+        "NotificationSweep.run",
+        "Pictures.run",
+        "Retention.run",
+        "Upkeep.run",
+    }
+)
+"""Tasks that look after something once in a while, beside everything."""
 _MARK: ContextVar[object | None] = ContextVar("mark", default=None)
 """Of the block in which a task, or the one that began it, counts its statements."""
 
