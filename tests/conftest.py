@@ -4,7 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
@@ -22,11 +22,9 @@ from tests.support.postgres import (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Exercised())
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop that the server runs on."""
-    return {"uvloop": uvloop.new_event_loop}
+    # The event loop that the server runs on. A loop factory would be for coroutines only, and other
+    # tests that use their fixtures would get a loop, and a Postgres, of their own.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def pytest_collection_finish() -> None:
