@@ -29,8 +29,11 @@ class TestDrawing:
     @pytest.mark.parametrize("length", [120, 150, 190, 260])
     def test_a_camera_reads_it(self, length):
         raw = secrets.token_bytes(length)
-        (found,) = zxingcpp.read_barcodes(seen(qr_codes.drawn(raw)))
-        assert (found.format, found.bytes) == (zxingcpp.BarcodeFormat.QRCode, raw)
+        # In random modules there is now and then a bar code of another kind, too.
+        (found,) = zxingcpp.read_barcodes(
+            seen(qr_codes.drawn(raw)), formats=zxingcpp.BarcodeFormat.QRCode
+        )
+        assert found.bytes == raw
 
     def test_each_line_ends_its_colours(self):
         lines = qr_codes.drawn(RAW)
