@@ -32,6 +32,7 @@ _GATHERED_BYTES = 1_048_576
 _GATHERED_OF_MANY = 65_536
 """The same when all files together hold `_HELD_BYTES`."""
 _HELD_BYTES = 67_108_864
+_SMALL_BYTES = 4_096
 _MAX_PIECES = 64
 """That one call writes."""
 _RANDOM_BYTES = 12
@@ -193,13 +194,20 @@ class Arrived:
         self._hash = new_sha256()
         self._size = 0
         self._descriptor: int | None = None
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self.held = 0
         self.spooled: Spooled | None = None
 
     def hold(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        """Until it is written. Small ones are put together: each would take more than it holds."""
         self.held += len(piece)
+        last = self._pieces[-1] if self._pieces else None
+        if len(piece) >= _SMALL_BYTES:
+            self._pieces.append(piece)
+        elif isinstance(last, bytearray):
+            last += piece
+        else:
+            self._pieces.append(bytearray(piece))
 
     def write(self) -> None:
         """What is in memory. Raises OSError."""
@@ -231,7 +239,7 @@ class Arrived:
                 self._path.unlink(missing_ok=True)
 
 
-def _write_all(descriptor: int, pieces: Sequence[bytes]) -> None:
+def _write_all(descriptor: int, pieces: Sequence[bytes | bytearray]) -> None:
     if len(pieces) > _MAX_PIECES:
         pieces = (b"".join(pieces),)
     written = os.writev(descriptor, pieces)

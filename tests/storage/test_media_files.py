@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +121,24 @@ class TestStore:
         assert await world.files.recover() == 0
         assert world.store.path(HASH).read_bytes() == DATA
         assert [*world.left()] == []
+
+
+class TestReceived:
+    async def test_what_comes_in_tiny_pieces_takes_no_more_memory(self, world: World) -> None:
+        count = 300_000
+
+        async def tiny() -> AsyncIterator[bytes]:
+            for number in range(count):
+                yield number.to_bytes(3)
+
+        tracemalloc.start()
+        try:
+            async with world.files.received(tiny(), max_bytes=3 * count) as spooled:
+                _, most = tracemalloc.get_traced_memory()
+                assert spooled.path.read_bytes()[-3:] == (count - 1).to_bytes(3)
+        finally:
+            tracemalloc.stop()
+        assert (spooled.size, most < 10 * count) == (3 * count, True)
 
 
 class TestAtOnce:
