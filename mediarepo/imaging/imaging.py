@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from homeserver.child.process import ChildDied
 from homeserver.config.models import ThumbnailsConfig
 from homeserver.errors import (
     ImageTooLarge,
@@ -23,7 +24,7 @@ from mediarepo.imaging.jobs import (
     Problem,
     ThumbnailJob,
 )
-from mediarepo.imaging.process import ImagingProcess, WorkerDied
+from mediarepo.imaging.process import ImagingProcess
 from mediarepo.imaging.sizes import Target
 from mediarepo.imaging.turns import Turns
 
@@ -122,7 +123,7 @@ class Imaging:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 answer = await process.ask(job)
             is_well = True
-        except (WorkerDied, TimeoutError) as error:
+        except (ChildDied, TimeoutError) as error:
             log.warning("imaging_process_failed", pid=process.pid, error=repr(error))
             raise ImagingFailed(_NOT_READ) from error
         finally:

@@ -94,7 +94,7 @@ Answer = ImageFacts | Made | Problem
 
 
 def encode_job(job: Job) -> bytes:
-    return orjson.dumps({"kind": type(job).__name__, **asdict(job)}) + b"\n"
+    return orjson.dumps({"kind": type(job).__name__, **asdict(job)})
 
 
 def decode_job(line: bytes) -> Job:
@@ -105,7 +105,7 @@ def decode_job(line: bytes) -> Job:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    return orjson.dumps({"kind": type(answer).__name__, **asdict(answer)}) + b"\n"
+    return orjson.dumps({"kind": type(answer).__name__, **asdict(answer)})
 
 
 def decode_answer(line: bytes) -> Answer:

@@ -11,13 +11,12 @@ import math
 import os
 import resource
 import sys
-from typing import BinaryIO
 
 import pyvips
 
+from homeserver.child.lines import answer_lines
 from mediarepo.imaging import rendering
 from mediarepo.imaging.jobs import (
-    MAX_LINE_BYTES,
     Answer,
     InspectJob,
     Job,
@@ -32,23 +31,12 @@ _MAX_OPEN_FILES = 32
 
 def main() -> None:
     """Works until its input ends, which it does when the server is gone."""
-    answers = _private_output()
     _be_modest(max_memory_bytes=int(sys.argv[1]))
     rendering.restrict()
-    while line := sys.stdin.buffer.readline(MAX_LINE_BYTES):
-        answers.write(encode_answer(_answer(decode_job(line))))
-        answers.flush()
-
-
-def _private_output() -> BinaryIO:
-    """The pipe to the server; what libraries print goes where errors go."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
+    answer_lines(lambda line: encode_answer(_answer(decode_job(line))))
 
 
 def _be_modest(*, max_memory_bytes: int) -> None:
-    os.setpgid(0, 0)  # Ctrl-C in a terminal is for the server, which then ends this process
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
