@@ -40,8 +40,8 @@ class Usage:
 
 
 class Meter:
-    """Measures from its making to `read`. A server's descendants are its Postgres, unless that is
-    named.
+    """Measures from its making to `read`. Of a server's descendants those are its Postgres that are
+    called so, unless that is named; the others are its own.
     """
 
     def __init__(self, server_pid: int, postgres_pid: int | None = None) -> None:
@@ -58,20 +58,33 @@ class Meter:
         machine = psutil.cpu_times()
         # Without interrupts: those of the loopback network are for the three that are measured.
         busy = machine.user + machine.nice + machine.system
-        server, own = self._server.cpu_times(), os.times()
-        server_s, own_s = server.user + server.system, own.user + own.system
-        postgres_s = sum(map(_with_ended_children, self._of_postgres()))
+        own = os.times()
+        own_s = own.user + own.system
+        servers, postgres = self._parties()
+        server_s, postgres_s = (
+            sum(map(_with_ended_children, each)) for each in (servers, postgres)
+        )
         others_s = busy - server_s - own_s - postgres_s
         return Usage(perf_counter(), server_s, postgres_s, own_s, others_s)
 
-    def _of_postgres(self) -> list[psutil.Process]:
-        if self._postgres is None:
-            return _descendants(self._server)
-        return [self._postgres, *_descendants(self._postgres)]
+    def _parties(self) -> tuple[list[psutil.Process], list[psutil.Process]]:
+        below = _descendants(self._server)
+        postgres = [each for each in below if _is_postgres(each)]
+        servers = [self._server, *(each for each in below if each not in postgres)]
+        if self._postgres is not None:
+            postgres = [self._postgres, *_descendants(self._postgres)]
+        return servers, postgres
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
     return process.children(recursive=True)
+
+
+def _is_postgres(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "postgres"
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _with_ended_children(process: psutil.Process) -> float:
