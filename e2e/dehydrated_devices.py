@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from e2e.backed_up_keys import encoded
-from e2e.device_keys import DeviceKeys, Upload, put_keys
+from e2e.device_keys import DeviceKeys
+from e2e.uploaded_keys import Upload
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed, NotFound
 from homeserver.requester import Requester
@@ -80,7 +81,7 @@ class DehydratedDevices:
                 raise NotAllowed("There is a device of that ID.")
             await sessions.insert(db, self._session(by, new))
             nid = await dehydrated_devices.put(db, by.user_nid, new.device_id, data)
-            position, _ = await put_keys(db, by, nid, new.keys)
+            position, _ = await self._device_keys.put(db, by, nid, new.keys)
         self._tell(ended)
         self._device_keys.announce(nid, position)
 

@@ -6,20 +6,18 @@ Source: C-S API v1.19 "Key Distribution"; `keys.yaml`.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 import orjson
 
-from e2e import uploaded_keys
+from e2e.key_checking import KeyChecking
 from e2e.servers import split
 from e2e.signatures import ED25519, Signature, public_key, require_signature
 from e2e.stocks import Stocks
-from e2e.uploaded_keys import CheckedUpload, Owner, UploadedDevice
+from e2e.uploaded_keys import CheckedUpload, Owner, Upload, UploadedDevice
 from homeserver.errors import InvalidInput, NotAllowed, NotAuthenticated, TooLarge
-from homeserver.events.many_signatures import are_few
 from homeserver.events.signing import VerifyKey
 from homeserver.identifiers import ServerName, UserID
 from homeserver.requester import Requester
@@ -28,7 +26,7 @@ from homeserver.storage.cross_signing_keys import CrossSigningKeyRow, ShownSigna
 from homeserver.storage.database import Connection, Database
 from homeserver.storage.device_keys import DeviceKeysRow
 from homeserver.storage.device_lists import DEVICE_LISTS
-from homeserver.storage.one_time_keys import REMEMBERED, Standing
+from homeserver.storage.one_time_keys import REMEMBERED, Batch, KeyRow, Standing
 from homeserver.streams.bus import Bus
 
 MAX_ONE_TIME_KEYS = 1_000
@@ -41,45 +39,22 @@ _LARGE = 500
 """Devices of an answer that is put together in a thread: of 5,000 it takes a tenth of a second."""
 
 Json = dict[str, Any]
-Keys = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """What a device uploads. None: no new identity keys."""
-
-    device_keys: Keys | None = None
-    one_time_keys: Keys = field(default_factory=dict)
-    fallback_keys: Keys = field(default_factory=dict)
-
-    @property
-    def has_only_one_time_keys(self) -> bool:
-        return bool(self.one_time_keys) and self.device_keys is None and not self.fallback_keys
-
-
-async def _check(upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
-    """In a thread if it takes long. stored: keys that the device has.
-
-    Raises InvalidInput, InvalidSignature, TooLarge.
-    """
-    check = partial(
-        uploaded_keys.check_upload,
-        device_keys=upload.device_keys,
-        one_time_keys=upload.one_time_keys,
-        fallback_keys=upload.fallback_keys,
-        owner=owner,
-        stored=stored,
-    )
-    return check() if are_few(len(upload.one_time_keys)) else await asyncio.to_thread(check)
 
 
 class DeviceKeys:
     """Keys of devices: actions, then views."""
 
     def __init__(
-        self, *, database: Database, stocks: Stocks, bus: Bus, server_name: ServerName
+        self,
+        *,
+        database: Database,
+        checking: KeyChecking,
+        stocks: Stocks,
+        bus: Bus,
+        server_name: ServerName,
     ) -> None:
         self._database = database
+        self._checking = checking
         self._stocks = stocks
         self._bus = bus
         self._server_name = server_name
@@ -102,7 +77,7 @@ class DeviceKeys:
 
     async def _put(self, by: Requester, upload: Upload) -> Mapping[str, int]:
         async with self._database.transaction() as db:
-            position, counts = await put_keys(db, by, by.session_nid, upload)
+            position, counts = await self.put(db, by, by.session_nid, upload)
             if counts is None:
                 counts = (await one_time_keys.stock(db, by.session_nid)).counts
         self.announce(by.session_nid, position)
@@ -118,8 +93,25 @@ class DeviceKeys:
             standing = await one_time_keys.standing(db, by.session_nid)
             if standing is None or standing.identity is None:
                 return None
-            checked = await _check(upload, Owner(by.user_id, by.device_id), standing.identity)
+            owner = Owner(by.user_id, by.device_id)
+            checked = await self._checking.check(upload, owner, standing.identity)
             return await _add(db, by.session_nid, checked, standing, is_held=False)
+
+    async def put(
+        self, db: Connection, by: Requester, session_nid: int, upload: Upload
+    ) -> tuple[int | None, Mapping[str, int] | None]:
+        """Everything that a device uploads, checked while it is held, since the identity that it
+        has signs the rest. Returns the position of what others are told, if anything; and how many
+        one-time keys the device has, if there were any.
+
+        Raises what `upload` does.
+        """
+        held = await device_keys.hold(db, by.user_nid, session_nid)
+        if held is None:
+            raise NotAuthenticated("The session of this device has ended.")
+        owner = Owner(by.user_id, held.device_id)
+        checked = await self._checking.check(upload, owner, held.keys)
+        return await _Putting(db, by, session_nid, owner).all(checked, held.keys)
 
     def announce(self, session_nid: int, position: int | None) -> None:
         """After the commit. position: of what others are told; None: nothing."""
@@ -146,23 +138,6 @@ class DeviceKeys:
         return {**answer, "failures": failures}
 
 
-async def put_keys(
-    db: Connection, by: Requester, session_nid: int, upload: Upload
-) -> tuple[int | None, Mapping[str, int] | None]:
-    """Everything that a device uploads, checked while it is held, since the identity that it has
-    signs the rest. Returns the position of what others are told, if anything; and how many one-time
-    keys the device has, if there were any.
-
-    Raises what `DeviceKeys.upload` does.
-    """
-    held = await device_keys.hold(db, by.user_nid, session_nid)
-    if held is None:
-        raise NotAuthenticated("The session of this device has ended.")
-    owner = Owner(by.user_id, held.device_id)
-    checked = await _check(upload, owner, held.keys)
-    return await _Putting(db, by, session_nid, owner).all(checked, held.keys)
-
-
 def require_device(by: Requester) -> None:
     """Raises InvalidInput for an application service that names none."""
     if by.session_nid <= 0 or not by.device_id:
@@ -186,7 +161,10 @@ class _Putting:
             has_changed = await self._identity(checked.device, stored)
         counts = await self._one_time(checked) if checked.one_time else None
         if checked.fallback:
-            await one_time_keys.put_fallback(self.db, self.session_nid, checked.fallback)
+            rows = [
+                KeyRow(name.algorithm, name.name, key) for name, key in checked.fallback.items()
+            ]
+            await one_time_keys.put_fallback(self.db, self.session_nid, rows)
         position = await device_lists.note(self.db, [self.by.user_nid]) if has_changed else None
         return position, counts
 
@@ -238,7 +216,7 @@ async def _add(
     """Adds one-time keys that the device has neither given before nor seen handed out. Returns how
     many it has then; None: it does not stand so any more, and nothing was added.
     """
-    fresh = checked.one_time
+    fresh = [Batch(algorithm, keys) for algorithm, keys in checked.one_time.items()]
     if standing.knows(fresh):
         known = await one_time_keys.known(db, session_nid, fresh)
         others = [name for each in fresh for name in known.others(each)]

@@ -3,13 +3,13 @@
 Source: C-S API v1.19 "Device keys", "One-time and fallback keys", "Key algorithms".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import field
 from typing import Any
-
-import orjson
 
 from e2e.signatures import (
     ED25519,
+    MAX_KEY_ID_CHARS,
     MAX_SIGNATURES,
     KeyID,
     Signature,
@@ -27,7 +27,6 @@ from homeserver.events import base64, canonical_json
 from homeserver.events.many_signatures import Check, verdicts
 from homeserver.events.signing import VerifyKey, signed_part
 from homeserver.identifiers import UserID
-from homeserver.storage.one_time_keys import Batch, KeyRow
 from homeserver.values import value
 
 MAX_DEVICE_KEYS_BYTES = 16_384
@@ -38,6 +37,11 @@ MAX_FALLBACK_KEYS = 10
 _MAX_ALGORITHMS = 50
 _CURVE25519_BYTES = 32
 _SIGNATURE_BYTES = 64
+
+OneTimeKeys = Mapping[str, Mapping[str, str]]
+"""Canonical JSON of each, by algorithm and ID, in the order in which they were uploaded."""
+FallbackKeys = Mapping[KeyID, bytes]
+"""Canonical JSON of each."""
 
 
 @value
@@ -64,37 +68,26 @@ class UploadedDevice:
     others: Sequence[Signature]
 
 
+@value(kw_only=True)
+class Upload:
+    """What a device uploads. None: no new identity keys."""
+
+    device_keys: Mapping[str, Any] | None = None
+    one_time_keys: Mapping[str, Any] = field(default_factory=dict)
+    fallback_keys: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_only_one_time_keys(self) -> bool:
+        return bool(self.one_time_keys) and self.device_keys is None and not self.fallback_keys
+
+
 @value
 class CheckedUpload:
-    """What a device uploads, checked. device: None: no new identity keys. one_time: a batch an
-    algorithm.
-    """
+    """The same, checked."""
 
     device: UploadedDevice | None
-    one_time: Sequence[Batch]
-    fallback: Sequence[KeyRow]
-
-
-def check_upload(
-    *,
-    device_keys: Mapping[str, Any] | None,
-    one_time_keys: Mapping[str, Any],
-    fallback_keys: Mapping[str, Any],
-    owner: Owner,
-    stored: bytes | None,
-) -> CheckedUpload:
-    """stored: identity keys that the device has. A hundred one-time keys take 2 ms.
-
-    Raises InvalidInput, InvalidSignature, TooLarge.
-    """
-    device = None if device_keys is None else check_device_keys(device_keys, owner)
-    current = stored if device is None else device.json
-    signer = None if current is None else device_key(orjson.loads(current), owner)
-    return CheckedUpload(
-        device,
-        check_one_time_keys(one_time_keys, owner, signer),
-        check_fallback_keys(fallback_keys, owner, signer),
-    )
+    one_time: OneTimeKeys
+    fallback: FallbackKeys
 
 
 def check_device_keys(keys: Mapping[str, Any], owner: Owner) -> UploadedDevice:
@@ -121,27 +114,22 @@ def device_key(stored: Mapping[str, Any], owner: Owner) -> VerifyKey:
 
 def check_one_time_keys(
     keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
-) -> list[Batch]:
+) -> OneTimeKeys:
     """signer: the device's key; None: it has none, so nothing that is signed can be checked.
 
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
     if len(keys) > MAX_UPLOADED:
         raise TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
-    checks = None if signer is None else _usual_checks(keys, owner, signer)
-    found: dict[str, dict[str, bytes]] = {}
-    for text, key in keys.items():
-        name = parse_key_id(text)
-        is_usual = checks is not None
-        raw = canonical_json.encode_strict(key) if is_usual else _json(name, key, owner, signer)
-        found.setdefault(name.algorithm, {})[name.name] = raw
-    _require_signatures(_checks(keys, owner, signer) if checks is None else checks, owner)
-    return [Batch(algorithm, some) for algorithm, some in found.items()]
+    usual = None if signer is None else _usual(keys, owner, signer)
+    found, checks = usual or (_each(keys, owner, signer), _checks(keys, owner, signer))
+    _require_signatures(checks, owner)
+    return found
 
 
 def check_fallback_keys(
     keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
-) -> list[KeyRow]:
+) -> FallbackKeys:
     """ "There can only be at most one key per algorithm uploaded".
 
     Raises InvalidInput, InvalidSignature, TooLarge.
@@ -151,37 +139,73 @@ def check_fallback_keys(
     names = [parse_key_id(text) for text in keys]
     if len({name.algorithm for name in names}) < len(names):
         raise InvalidInput("There is one fallback key an algorithm.", field="fallback_keys")
-    rows = [
-        KeyRow(name.algorithm, name.name, _json(name, key, owner, signer))
+    found = {
+        name: _json(name, key, owner, signer)
         for name, key in zip(names, keys.values(), strict=True)
-    ]
+    }
     _require_signatures(_checks(keys, owner, signer), owner)
-    return rows
+    return found
 
 
-def _usual_checks(
+def _usual(
     keys: Mapping[str, Any], owner: Owner, signer: VerifyKey
-) -> dict[str, Check] | None:
-    """By name, if all of them are as most clients make them: a Curve25519 key and one signature,
-    and nothing else. Then their form needs no other look, which would take twice as long.
+) -> tuple[OneTimeKeys, dict[str, Check]] | None:
+    """And what is to be checked by name, if all of them are as most clients make them: Curve25519
+    keys with one signature and nothing else, all of one algorithm. Then they are looked at together
+    and written down together, which takes a quarter of the time.
     """
     key_id = owner.key_id
     try:
+        algorithm, key_ids = _named_alike(keys)
         signed = [key["signatures"][owner.user_id] for key in keys.values()]
-        if any(len(key) != 2 or len(key["signatures"]) != 1 for key in keys.values()) or any(  # noqa: PLR2004
-            len(signatures) != 1 for signatures in signed
-        ):
+        if {len(key) for key in keys.values()} != {2} or {len(each) for each in signed} != {1}:
+            return None
+        if {len(key["signatures"]) for key in keys.values()} != {1}:
             return None
         texts = [key["key"] for key in keys.values()]
         _decoded(texts, _CURVE25519_BYTES)
-        signatures = _decoded([each[key_id] for each in signed], _SIGNATURE_BYTES)
+        signatures = [each[key_id] for each in signed]
+        blocks = _decoded(signatures, _SIGNATURE_BYTES)
     except (InvalidInput, KeyError, TypeError):
         return None
-    return {
-        # There is nothing to escape in Base64.
-        name: Check(signer, b'{"key":"%b"}' % text.encode(), signature)
-        for name, text, signature in zip(keys, texts, signatures, strict=True)
-    }
+    # There is nothing to escape in Base64.
+    user, name = (canonical_json.encode(each).decode() for each in (owner.user_id, key_id))
+    found = [
+        f'{{"key":"{text}","signatures":{{{user}:{{{name}:"{signature}"}}}}}}'
+        for text, signature in zip(texts, signatures, strict=True)
+    ]
+    checks = [
+        Check(signer, f'{{"key":"{text}"}}'.encode(), block)
+        for text, block in zip(texts, blocks, strict=True)
+    ]
+    return (
+        {algorithm: dict(zip(key_ids, found, strict=True))},
+        dict(zip(keys, checks, strict=True)),
+    )
+
+
+def _named_alike(names: Collection[str]) -> tuple[str, list[str]]:
+    """The algorithm of all, and their IDs. Raises InvalidInput, also for those of several."""
+    algorithm = parse_key_id(next(iter(names), "")).algorithm
+    length = len(algorithm) + 1
+    together = "".join(names)
+    if (
+        len({name[:length] for name in names}) > 1
+        or min(map(len, names)) <= length
+        or max(map(len, names)) > MAX_KEY_ID_CHARS
+        or not (together.isascii() and together.isprintable())
+    ):
+        raise InvalidInput("These keys are not of one algorithm.")
+    return algorithm, [name[length:] for name in names]
+
+
+def _each(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> OneTimeKeys:
+    found: dict[str, dict[str, str]] = {}
+    for text, key in keys.items():
+        name = parse_key_id(text)
+        raw = _json(name, key, owner, signer)
+        found.setdefault(name.algorithm, {})[name.name] = raw.decode()
+    return found
 
 
 def _decoded(texts: Sequence[str], length: int) -> list[bytes]:

@@ -11,6 +11,7 @@ from e2e.dehydrated_devices import DehydratedDevices
 from e2e.device_keys import DeviceKeys
 from e2e.device_lists import DeviceLists
 from e2e.key_backup import KeyBackup
+from e2e.key_checking import KeyChecking
 from e2e.one_time_keys import OneTimeKeys
 from e2e.stocks import Stocks
 from e2e.to_device import ToDevice
@@ -31,6 +32,7 @@ class Encryption:
     device_list_tail: DeviceListTail
     to_device_tail: ToDeviceTail
     stocks: Stocks
+    key_checking: KeyChecking
     device_keys: DeviceKeys
     one_time_keys: OneTimeKeys
     cross_signing: CrossSigning
@@ -56,6 +58,7 @@ class Encryption:
         return (
             self.device_list_tail.run,
             self.to_device_tail.run,
+            self.key_checking.run,
             self.one_time_keys.run,
             self.upkeep.run,
         )
@@ -77,11 +80,15 @@ def build_encryption(
     to_device = to_device_tail(database=database)
     to_device.listen(bus)
     stocks = Stocks(database=database, bus=bus)
-    device_keys = DeviceKeys(database=database, stocks=stocks, bus=bus, server_name=server_name)
+    checking = KeyChecking()
+    device_keys = DeviceKeys(
+        database=database, checking=checking, stocks=stocks, bus=bus, server_name=server_name
+    )
     return Encryption(
         device_list_tail=device_lists,
         to_device_tail=to_device,
         stocks=stocks,
+        key_checking=checking,
         device_keys=device_keys,
         cross_signing=CrossSigning(database=database, bus=bus),
         device_lists=DeviceLists(database=database),

@@ -8,7 +8,7 @@ import orjson
 from clientapi.matrix.endpoint import Body, Call, Json, NoBody, NoQuery, Route
 from clientapi.matrix.services import MatrixServices
 from e2e.dehydrated_devices import DehydratedDevices, NewDehydrated
-from e2e.device_keys import Upload
+from e2e.uploaded_keys import Upload
 from homeserver.actions.tokens import printable
 from homeserver.requester import Requester
 

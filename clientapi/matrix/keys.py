@@ -7,9 +7,10 @@ from pydantic import Field
 
 from clientapi.matrix.endpoint import Body, Call, Json, NoBody, NoQuery, Query, Route
 from clientapi.matrix.services import MatrixServices
-from e2e.device_keys import DeviceKeys, Upload
+from e2e.device_keys import DeviceKeys
 from e2e.device_lists import DeviceLists
 from e2e.one_time_keys import OneTimeKeys
+from e2e.uploaded_keys import Upload
 from homeserver.requester import Requester
 from homeserver.sync.token import parse_sync_token
 

@@ -7,7 +7,7 @@ import orjson
 
 from clientapi.native.render import Rendered
 from e2e.cross_signing_keys import USAGES
-from e2e.device_keys import Upload
+from e2e.uploaded_keys import Upload
 from homeserver.identifiers import EventID
 from homeserver.messages import Ciphertext
 from homeserver.sync.answer import told_key_counts

@@ -21,8 +21,6 @@ LIBRARY = Path(sys.prefix, "lib", "libcrypto_mb.so")
 
 _LEAST = 2
 """Signatures that are worth a call, which takes as long for one as for eight."""
-_FEW = 16
-_FEW_IN_LANES = 128
 _LONGEST = 65_536
 """Bytes of a message: with longer ones the time goes into hashing."""
 _HALF = 32
@@ -54,11 +52,6 @@ class Check:
 
     def is_right(self) -> bool:
         return self.key.verify(self.signature, self.message)
-
-
-def are_few(count: int) -> bool:
-    """Whether so many are checked within two milliseconds."""
-    return count <= (_FEW if _library() is None else _FEW_IN_LANES)
 
 
 def verdicts(checks: Sequence[Check]) -> Iterator[bool]:

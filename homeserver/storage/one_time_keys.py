@@ -32,7 +32,7 @@ class Batch:
     """Keys of one algorithm, by ID, in the order in which they are handed out. keys: JSON."""
 
     algorithm: str
-    keys: Mapping[str, bytes]
+    keys: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ async def add(
             [each.algorithm for each in batches],
             [len(each.keys) for each in batches],
             ["\n".join(each.keys) for each in batches],
-            [b"\n".join(each.keys.values()).decode() for each in batches],
+            ["\n".join(each.keys.values()) for each in batches],
             standing.identity,
             is_held,
         )
@@ -184,7 +184,7 @@ class Known:
             key_id: key
             for key_id, key in batch.keys.items()
             if (batch.algorithm, key_id) not in self.left
-            and sha256(key).digest() not in self.given.get((batch.algorithm, key_id), ())
+            and sha256(key.encode()).digest() not in self.given.get((batch.algorithm, key_id), ())
         }
         return Batch(batch.algorithm, keys)
 
@@ -194,7 +194,7 @@ class Known:
             f"{batch.algorithm}:{key_id}"
             for key_id, key in batch.keys.items()
             if (batch.algorithm, key_id) in self.left
-            and self.left[batch.algorithm, key_id] != sha256(key).digest()
+            and self.left[batch.algorithm, key_id] != sha256(key.encode()).digest()
         ]
 
 

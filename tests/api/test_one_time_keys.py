@@ -270,7 +270,7 @@ class TestSeveralProcesses:
                 adding = asyncio.ensure_future(adds(db, nid, before))
                 pid = db.get_server_pid()
                 while not await other.fetchval("SELECT pg_blocking_pids($1) <> '{}'", pid):
-                    pass
+                    assert not adding.done()
             assert not await adding
         assert await alice.post(UPLOAD) == {"one_time_key_counts": {}}
 
@@ -293,5 +293,5 @@ async def session_of(database: Database, phone: KeyMaker) -> int:
 
 
 async def adds(db: Any, nid: int, standing: one_time_keys.Standing) -> bool:
-    batch = Batch("plain", {"A": b'"text"'})
+    batch = Batch("plain", {"A": '"text"'})
     return await one_time_keys.add(db, nid, [batch], standing=standing, is_held=False)

@@ -21,7 +21,6 @@ from homeserver.events.many_signatures import (
     LANES,
     LIBRARY,
     Check,
-    are_few,
     verdicts,
 )
 from homeserver.events.signing import SigningKey, VerifyKey
@@ -239,10 +238,6 @@ class TestLanes:
         assert asked[-1] == check
         assert len(asked) <= LANES
 
-    def test_more_are_few(self):
-        assert are_few(100)
-        assert not are_few(1_000)
-
     @pytest.mark.parametrize("place", range(LANES))
     @given(wrong=wrong)
     def test_nothing_wrong_is_confirmed(self, place, wrong):
@@ -287,8 +282,6 @@ class TestNoLibrary:
     def test_it_may_be_missing(self):
         with loading(NOWHERE):
             assert not are_confirmed([ALICE.signs(b"x")] * LANES)
-            assert are_few(10)
-            assert not are_few(100)
 
     def test_it_may_be_no_library(self, tmp_path):
         path = tmp_path / "text.so"

@@ -37,11 +37,13 @@ class TestForm:
     @pytest.mark.parametrize("count", [1, 2, 3, 4, 101])
     def test_keys_are_kept_as_canonical_json(self, count):
         keys = usual(count)
-        (batch,) = check_one_time_keys(keys, ALICE, SIGNER)
-        expected = {name.partition(":")[2]: canonical_json.encode(keys[name]) for name in keys}
-        assert batch.keys == expected
-        (batch,) = check_one_time_keys({**keys, f"{SIGNED}:x": unusual()}, ALICE, SIGNER)
-        assert {**batch.keys, **expected} == batch.keys
+        (batch,) = check_one_time_keys(keys, ALICE, SIGNER).values()
+        expected = {
+            name.partition(":")[2]: canonical_json.encode(keys[name]).decode() for name in keys
+        }
+        assert batch == expected
+        (batch,) = check_one_time_keys({**keys, f"{SIGNED}:x": unusual()}, ALICE, SIGNER).values()
+        assert {**batch, **expected} == batch
 
     @pytest.mark.parametrize(
         "text",
@@ -53,7 +55,7 @@ class TestForm:
     )
     def test_base64_may_be_of_either_kind(self, text):
         keys = {**usual(20), f"{SIGNED}:x": signed(text)}
-        assert len(check_one_time_keys(keys, ALICE, SIGNER)[0].keys) == 21
+        assert len(check_one_time_keys(keys, ALICE, SIGNER)[SIGNED]) == 21
 
     @pytest.mark.parametrize(
         "text",

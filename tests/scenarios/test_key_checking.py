@@ -1,0 +1,121 @@
+"""One-time keys are checked by a real process, which comes, goes, and dies."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from e2e.key_checking import MANY, KeyChecking
+from e2e.uploaded_keys import Owner, Upload
+from homeserver.errors import InvalidInput, InvalidSignature, TooLarge, Unavailable
+from homeserver.events import canonical_json
+from homeserver.identifiers import UserID
+from tests.support.encryption import SIGNED, KeyMaker
+
+ALICE = Owner(UserID("@alice:example.org"), "PHONE")
+PHONE = KeyMaker.of(ALICE.user_id, ALICE.device_id)
+IDENTITY = canonical_json.encode(PHONE.device_keys())
+KEYS = PHONE.one_time_keys(*map(str, range(100)))
+FEW = {name: KEYS[name] for name in [*KEYS][: MANY - 1]}
+
+
+@pytest.fixture
+async def checking() -> AsyncIterator[KeyChecking]:
+    made = KeyChecking()
+    running = asyncio.ensure_future(made.run())
+    await asyncio.sleep(0)
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def checked(checking: KeyChecking, **upload) -> list[str]:
+    """IDs of the one-time keys that were found to be right."""
+    found = await checking.check(Upload(**upload), ALICE, IDENTITY)
+    return [*found.one_time[SIGNED]]
+
+
+async def test_many_are_checked_by_a_process_and_few_are_not(checking):
+    assert len(await checked(checking, one_time_keys=FEW)) == MANY - 1
+    assert checking.pid is None
+    assert await checked(checking, one_time_keys=KEYS) == [*map(str, range(100))]
+    assert checking.pid is not None
+
+
+async def test_all_that_come_together_have_the_same_one(checking):
+    several = [checked(checking, one_time_keys=KEYS) for _ in range(50)]
+    assert set(map(len, await asyncio.gather(*several))) == {100}
+    pid = checking.pid
+    await checked(checking, one_time_keys=KEYS)
+    assert checking.pid == pid
+
+
+async def test_it_refuses_what_is_wrong(checking):
+    forged = {**KEYS, f"{SIGNED}:50": KEYS[f"{SIGNED}:51"]}
+    forged[f"{SIGNED}:50"] = {**forged[f"{SIGNED}:50"], "key": KEYS[f"{SIGNED}:52"]["key"]}
+    with pytest.raises(InvalidSignature, match=f"{SIGNED}:50"):
+        await checked(checking, one_time_keys=forged)
+    with pytest.raises(TooLarge):
+        await checked(checking, one_time_keys=dict.fromkeys(map(str, range(1_001)), "x"))
+    with pytest.raises(InvalidInput) as refused:
+        await checked(checking, one_time_keys={**KEYS, "no algorithm": "x"})
+    assert refused.value.field == "keys"
+    with pytest.raises(InvalidInput):
+        await checked(checking, one_time_keys={**KEYS, "x:A": 2**70})
+
+
+async def test_the_identity_that_comes_with_them_signs_them(checking):
+    """And not the one that the device had."""
+    other = KeyMaker.of(ALICE.user_id, ALICE.device_id)
+    keys = other.one_time_keys(*map(str, range(20)))
+    with pytest.raises(InvalidSignature):
+        await checked(checking, one_time_keys=keys)
+    found = await checked(checking, one_time_keys=keys, device_keys=other.device_keys())
+    assert len(found) == 20
+
+
+async def test_one_that_is_killed_is_replaced(checking):
+    await checked(checking, one_time_keys=KEYS)
+    former = checking.pid
+    os.kill(former, signal.SIGSTOP)
+    stuck = [asyncio.ensure_future(checked(checking, one_time_keys=KEYS)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    os.kill(former, signal.SIGKILL)
+    results = await asyncio.gather(*stuck, return_exceptions=True)
+    assert [type(each) for each in results] == [Unavailable] * 3
+    assert len(await checked(checking, one_time_keys=KEYS)) == 100
+    assert checking.pid != former
+
+
+async def test_one_that_hangs_is_ended():
+    checking = KeyChecking(timeout_s=2)
+    await checked(checking, one_time_keys=KEYS)
+    former = checking.pid
+    os.kill(former, signal.SIGSTOP)
+    with pytest.raises(Unavailable):
+        await checked(checking, one_time_keys=KEYS)
+    await gone(former)
+
+
+async def test_it_ends_when_there_was_nothing_to_do_for_a_while():
+    checking = KeyChecking(idle_s=0.01)
+    await checked(checking, one_time_keys=KEYS)
+    former = checking.pid
+    running = asyncio.ensure_future(checking.run())
+    await gone(former)
+    assert checking.pid is None
+    assert len(await checked(checking, one_time_keys=KEYS)) == 100
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert checking.pid is None
+
+
+async def gone(pid: int) -> None:
+    """Waits until there is no such process."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            await asyncio.sleep(0.01)
