@@ -11,7 +11,7 @@ from uuid import UUID
 
 from e2e.backed_up_keys import encoded
 from e2e.device_keys import DeviceKeys
-from e2e.uploaded_keys import Upload
+from e2e.uploaded_keys import Owner, Upload
 from homeserver.clock import Clock
 from homeserver.errors import InvalidInput, NotAllowed, NotFound
 from homeserver.requester import Requester
@@ -73,6 +73,7 @@ class DehydratedDevices:
         data = encoded(new.data, MAX_DATA_BYTES)
         if new.keys.device_keys is None:
             raise InvalidInput("A dehydrated device has keys.", field="device_keys")
+        checked = await self._device_keys.check(new.keys, Owner(by.user_id, new.device_id))
         async with self._database.transaction() as db:
             await cross_signing_keys.hold(db, by.user_nid)
             former = await dehydrated_devices.get(db, by.user_nid)
@@ -81,9 +82,9 @@ class DehydratedDevices:
                 raise NotAllowed("There is a device of that ID.")
             await sessions.insert(db, self._session(by, new))
             nid = await dehydrated_devices.put(db, by.user_nid, new.device_id, data)
-            position, _ = await self._device_keys.put(db, by, nid, new.keys)
+            done = await self._device_keys.put(db, by, nid, new.keys, checked)
         self._tell(ended)
-        self._device_keys.announce(nid, position)
+        self._device_keys.announce(nid, done.position)
 
     async def get(self, by: Requester) -> Dehydrated:
         """Raises NotFound, Unavailable."""

@@ -2,13 +2,16 @@
 of JSON each. It holds no secrets and no connections.
 
     python -m e2e.key_checker
+
+Of compact keys it is asked for the first that is wrong; what is unusual it gets as it came.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from e2e.compact_keys import first_wrong_line
 from e2e.uploaded_keys import OneTimeKeys, Owner, check_one_time_keys
 from homeserver.child.lines import answer_lines
 from homeserver.errors import InvalidInput, InvalidSignature, TooLarge
@@ -19,7 +22,18 @@ from homeserver.identifiers import UserID
 _ERRORS = {each.__name__: each for each in (InvalidInput, InvalidSignature, TooLarge)}
 
 
-def encode_question(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> bytes:
+def encode_lines(lines: Sequence[str], signer: VerifyKey) -> bytes:
+    """What `first_wrong_line` is given."""
+    return orjson.dumps({"lines": ",".join(lines), "signer": signer.raw.hex()})
+
+
+def decode_place(line: bytes) -> int | None:
+    """What `first_wrong_line` returns."""
+    place: int | None = orjson.loads(line)
+    return place
+
+
+def encode_keys(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> bytes:
     """What `check_one_time_keys` is given. Raises InvalidInput for what no key can contain."""
     question = {
         "keys": keys,
@@ -36,8 +50,8 @@ def encode_question(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | N
     return line
 
 
-def decode_answer(line: bytes) -> OneTimeKeys:
-    """Raises what `check_one_time_keys` raises."""
+def decode_keys(line: bytes) -> OneTimeKeys:
+    """What `check_one_time_keys` returns, or raises."""
     answer = orjson.loads(line)
     if "error" not in answer:
         keys: OneTimeKeys = answer["keys"]
@@ -51,8 +65,10 @@ def decode_answer(line: bytes) -> OneTimeKeys:
 def answer(line: bytes) -> bytes:
     """To a question."""
     question = orjson.loads(line)
-    user_id, device_id = question["owner"]
     signer = VerifyKey(bytes.fromhex(question["signer"])) if question["signer"] else None
+    if signer is not None and "lines" in question:
+        return orjson.dumps(first_wrong_line(question["lines"].split(","), signer))
+    user_id, device_id = question["owner"]
     try:
         keys = check_one_time_keys(question["keys"], Owner(UserID(user_id), device_id), signer)
     except (InvalidInput, TooLarge) as error:

@@ -11,8 +11,10 @@ from typing import Any
 import orjson
 import structlog
 
-from e2e.key_checker import decode_answer, encode_question
+from e2e.compact_keys import compacted
+from e2e.key_checker import decode_keys, decode_place, encode_keys, encode_lines
 from e2e.uploaded_keys import (
+    MAX_UPLOADED,
     CheckedUpload,
     OneTimeKeys,
     Owner,
@@ -21,6 +23,8 @@ from e2e.uploaded_keys import (
     check_fallback_keys,
     check_one_time_keys,
     device_key,
+    signed_right,
+    too_many,
 )
 from homeserver.child.process import ChildDied, ChildProcess
 from homeserver.errors import Unavailable
@@ -38,13 +42,12 @@ log = structlog.get_logger(__name__)
 class KeyChecking:
     """The process is started when there is work, and ends when there was none for a while."""
 
-    def __init__(self, *, timeout_s: float = 30.0, idle_s: float = 60.0) -> None:
-        self._timeout_s = timeout_s
-        self._idle_s = idle_s
+    def __init__(self, *, patience_s: float = 30.0) -> None:
+        self._patience_s = patience_s
         self._child: ChildProcess | None = None
         self._starting = asyncio.Lock()
         self._places = asyncio.Semaphore(_AT_ONCE)
-        self._was_used = False
+        self._answers = 0
 
     async def check(self, upload: Upload, owner: Owner, stored: bytes | None) -> CheckedUpload:
         """stored: identity keys that the device has.
@@ -66,35 +69,46 @@ class KeyChecking:
         return None if self._child is None else self._child.pid
 
     async def run(self) -> None:
-        """Ends the process in time. Until cancelled."""
+        """Ends the process when it hangs or had nothing to do for as long as one has patience, or
+        at most for twice that. Until cancelled.
+        """
         try:
             while True:
-                await asyncio.sleep(self._idle_s)
-                if self._child is not None and not (self._was_used or self._child.is_at_work):
+                before = self._state()
+                await asyncio.sleep(self._patience_s)
+                if self._child is not None and self._state() == before:
                     await self._stop()
-                self._was_used = False
         finally:
             await self._stop()
+
+    def _state(self) -> tuple[ChildProcess | None, bool, int]:
+        """Stays the same while nothing happens."""
+        return self._child, self._child is not None and self._child.is_at_work, self._answers
 
     async def _one_time_keys(
         self, keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None
     ) -> OneTimeKeys:
         if len(keys) < MANY:
             return check_one_time_keys(keys, owner, signer)
-        question = encode_question(keys, owner, signer)
-        async with self._places:
-            return decode_answer(await self._ask(question))
+        if len(keys) > MAX_UPLOADED:
+            raise too_many()
+        compact = None if signer is None else compacted(keys, owner.user_id, owner.device_id)
+        if signer is None or compact is None:
+            return decode_keys(await self._ask(encode_keys(keys, owner, signer)))
+        question = encode_lines([*compact.lines.values()], signer)
+        wrong = decode_place(await self._ask(question))
+        return signed_right(keys, compact, owner, wrong)
 
     async def _ask(self, question: bytes) -> bytes:
-        self._was_used = True
-        child = await self._running()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await child.ask(question)
-        except (ChildDied, TimeoutError) as error:
-            log.warning("key_checking_process_failed", pid=child.pid, error=repr(error))
-            child.kill()
-            raise Unavailable("The keys cannot be checked just now.") from error
+        async with self._places:
+            child = await self._running()
+            try:
+                answer = await child.ask(question)
+            except ChildDied as error:
+                log.warning("key_checking_process_failed", pid=child.pid)
+                raise Unavailable("The keys cannot be checked just now.") from error
+            self._answers += 1
+            return answer
 
     async def _running(self) -> ChildProcess:
         async with self._starting:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from e2e.compact_keys import expanded
 from e2e.servers import split
 from e2e.stocks import Stocks
 from homeserver.errors import TooLarge
@@ -73,7 +74,8 @@ class OneTimeKeys:
         for place, key in claim.given.items():
             wish = wishes[place]
             of_user = found.setdefault(wish.user_id, {})
-            of_user[wish.device_id] = {f"{key.algorithm}:{key.key_id}": orjson.Fragment(key.key)}
+            json = expanded(key.key, wish.user_id, wish.device_id)
+            of_user[wish.device_id] = {f"{key.algorithm}:{key.key_id}": orjson.Fragment(json)}
         return {"one_time_keys": found, "failures": failures}
 
     async def _commit(self, claims: Mapping[int, _Claim]) -> None:

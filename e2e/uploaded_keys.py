@@ -3,13 +3,13 @@
 Source: C-S API v1.19 "Device keys", "One-time and fallback keys", "Key algorithms".
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from e2e.compact_keys import CompactKeys, compacted, first_wrong_line
 from e2e.signatures import (
     ED25519,
-    MAX_KEY_ID_CHARS,
     MAX_SIGNATURES,
     KeyID,
     Signature,
@@ -23,8 +23,8 @@ from e2e.signatures import (
     wrong_signature,
 )
 from homeserver.errors import InvalidInput, InvalidSignature, TooLarge
-from homeserver.events import base64, canonical_json
-from homeserver.events.many_signatures import Check, verdicts
+from homeserver.events import base64
+from homeserver.events.many_signatures import first_wrong
 from homeserver.events.signing import VerifyKey, signed_part
 from homeserver.identifiers import UserID
 from homeserver.values import value
@@ -33,13 +33,15 @@ MAX_DEVICE_KEYS_BYTES = 16_384
 MAX_ONE_TIME_KEY_BYTES = 4_096
 MAX_UPLOADED = 1_000
 """Keys of one request."""
+MAX_ONE_TIME_ALGORITHMS = 10
+"""Of one request."""
 MAX_FALLBACK_KEYS = 10
 _MAX_ALGORITHMS = 50
 _CURVE25519_BYTES = 32
 _SIGNATURE_BYTES = 64
 
 OneTimeKeys = Mapping[str, Mapping[str, str]]
-"""Canonical JSON of each, by algorithm and ID, in the order in which they were uploaded."""
+"""A line of each (`compact_keys`), by algorithm and ID, in the order in which they came."""
 FallbackKeys = Mapping[KeyID, bytes]
 """Canonical JSON of each."""
 
@@ -120,11 +122,27 @@ def check_one_time_keys(
     Raises InvalidInput, InvalidSignature, TooLarge.
     """
     if len(keys) > MAX_UPLOADED:
-        raise TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
-    usual = None if signer is None else _usual(keys, owner, signer)
-    found, checks = usual or (_each(keys, owner, signer), _checks(keys, owner, signer))
-    _require_signatures(checks, owner)
-    return found
+        raise too_many()
+    compact = None if signer is None else compacted(keys, owner.user_id, owner.device_id)
+    if signer is None or compact is None:
+        found = _each(keys, owner, signer)
+        _require_signatures(keys, owner, signer)
+        return found
+    wrong = first_wrong_line([*compact.lines.values()], signer)
+    return signed_right(keys, compact, owner, wrong)
+
+
+def signed_right(
+    keys: Mapping[str, Any], compact: CompactKeys, owner: Owner, wrong: int | None
+) -> OneTimeKeys:
+    """wrong: the first key whose signature is not right. Raises InvalidSignature."""
+    if wrong is not None:
+        raise wrong_signature(f"the key {[*keys][wrong]}", owner.key_id)
+    return {compact.algorithm: compact.lines}
+
+
+def too_many() -> TooLarge:
+    return TooLarge(f"At most {MAX_UPLOADED} keys are uploaded at once.")
 
 
 def check_fallback_keys(
@@ -143,60 +161,8 @@ def check_fallback_keys(
         name: _json(name, key, owner, signer)
         for name, key in zip(names, keys.values(), strict=True)
     }
-    _require_signatures(_checks(keys, owner, signer), owner)
+    _require_signatures(keys, owner, signer)
     return found
-
-
-def _usual(
-    keys: Mapping[str, Any], owner: Owner, signer: VerifyKey
-) -> tuple[OneTimeKeys, dict[str, Check]] | None:
-    """And what is to be checked by name, if all of them are as most clients make them: Curve25519
-    keys with one signature and nothing else, all of one algorithm. Then they are looked at together
-    and written down together, which takes a quarter of the time.
-    """
-    key_id = owner.key_id
-    try:
-        algorithm, key_ids = _named_alike(keys)
-        signed = [key["signatures"][owner.user_id] for key in keys.values()]
-        if {len(key) for key in keys.values()} != {2} or {len(each) for each in signed} != {1}:
-            return None
-        if {len(key["signatures"]) for key in keys.values()} != {1}:
-            return None
-        texts = [key["key"] for key in keys.values()]
-        _decoded(texts, _CURVE25519_BYTES)
-        signatures = [each[key_id] for each in signed]
-        blocks = _decoded(signatures, _SIGNATURE_BYTES)
-    except (InvalidInput, KeyError, TypeError):
-        return None
-    # There is nothing to escape in Base64.
-    user, name = (canonical_json.encode(each).decode() for each in (owner.user_id, key_id))
-    found = [
-        f'{{"key":"{text}","signatures":{{{user}:{{{name}:"{signature}"}}}}}}'
-        for text, signature in zip(texts, signatures, strict=True)
-    ]
-    checks = [
-        Check(signer, f'{{"key":"{text}"}}'.encode(), block)
-        for text, block in zip(texts, blocks, strict=True)
-    ]
-    return (
-        {algorithm: dict(zip(key_ids, found, strict=True))},
-        dict(zip(keys, checks, strict=True)),
-    )
-
-
-def _named_alike(names: Collection[str]) -> tuple[str, list[str]]:
-    """The algorithm of all, and their IDs. Raises InvalidInput, also for those of several."""
-    algorithm = parse_key_id(next(iter(names), "")).algorithm
-    length = len(algorithm) + 1
-    together = "".join(names)
-    if (
-        len({name[:length] for name in names}) > 1
-        or min(map(len, names)) <= length
-        or max(map(len, names)) > MAX_KEY_ID_CHARS
-        or not (together.isascii() and together.isprintable())
-    ):
-        raise InvalidInput("These keys are not of one algorithm.")
-    return algorithm, [name[length:] for name in names]
 
 
 def _each(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> OneTimeKeys:
@@ -205,21 +171,11 @@ def _each(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> On
         name = parse_key_id(text)
         raw = _json(name, key, owner, signer)
         found.setdefault(name.algorithm, {})[name.name] = raw.decode()
+    if len(found) > MAX_ONE_TIME_ALGORITHMS:
+        raise TooLarge(
+            f"Keys of at most {MAX_ONE_TIME_ALGORITHMS} algorithms are uploaded at once."
+        )
     return found
-
-
-def _decoded(texts: Sequence[str], length: int) -> list[bytes]:
-    """Blocks of so many bytes in unpadded Base64, decoded together. Raises InvalidInput, and
-    TypeError for what is no text.
-    """
-    chars = -(-length * 4 // 3)
-    fill = "A" * (-chars % 4)
-    together = "".join([text + fill for text in texts])
-    if set(map(len, texts)) != {chars} or "=" in together:
-        raise InvalidInput("This is not so many bytes in unpadded Base64.")
-    blocks = base64.decode(together)
-    step = (chars + len(fill)) * 3 // 4
-    return [blocks[start : start + length] for start in range(0, len(blocks), step)]
 
 
 def _json(name: KeyID, key: Any, owner: Owner, signer: VerifyKey | None) -> bytes:
@@ -244,25 +200,18 @@ def _check_form(
         raise InvalidSignature(f"The key {name} is not signed by {owner.key_id}.")
 
 
-def _checks(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> dict[str, Check]:
-    """By name, of keys whose form was checked: so text has no signature, and what has one a
-    signer.
+def _require_signatures(keys: Mapping[str, Any], owner: Owner, signer: VerifyKey | None) -> None:
+    """Of keys whose form was checked: so text has no signature, and what has one a signer. Raises
+    InvalidSignature.
     """
-    if signer is None:
-        return {}
-    user_id, key_id = owner.user_id, owner.key_id
-    return {
-        name: Check(signer, signed_part(key), base64.decode(key["signatures"][user_id][key_id]))
-        for name, key in keys.items()
-        if isinstance(key, dict)
-    }
-
-
-def _require_signatures(checks: Mapping[str, Check], owner: Owner) -> None:
-    """Raises InvalidSignature."""
-    for name, is_right in zip(checks, verdicts([*checks.values()]), strict=True):
-        if not is_right:
-            raise wrong_signature(f"the key {name}", owner.key_id)
+    signed = {name: key for name, key in keys.items() if isinstance(key, dict)}
+    if signer is None or not signed:
+        return
+    messages = [signed_part(key) for key in signed.values()]
+    texts = [key["signatures"][owner.user_id][owner.key_id] for key in signed.values()]
+    wrong = first_wrong(signer, messages, [*map(base64.decode, texts)])
+    if wrong is not None:
+        raise wrong_signature(f"the key {[*signed][wrong]}", owner.key_id)
 
 
 def _is_base64(text: object, length: int) -> bool:

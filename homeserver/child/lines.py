@@ -1,8 +1,9 @@
 """What a child process does: it reads lines and answers each."""
 
 import os
-import sys
 from collections.abc import Callable
+
+_BUFFER_BYTES = 2**18
 
 
 def answer_lines(answer: Callable[[bytes], bytes]) -> None:
@@ -12,8 +13,9 @@ def answer_lines(answer: Callable[[bytes], bytes]) -> None:
     ends this process.
     """
     os.setpgid(0, 0)
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)
-        while line := sys.stdin.buffer.readline():
-            answers.write(answer(line.rstrip(b"\n")) + b"\n")
-            answers.flush()
+    questions = os.fdopen(0, "rb", _BUFFER_BYTES, closefd=False)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    for line in questions:
+        answers.write(answer(line.rstrip(b"\n")) + b"\n")
+        answers.flush()

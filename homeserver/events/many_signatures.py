@@ -10,11 +10,10 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import CDLL, c_char_p, c_uint32, c_void_p, cast
 from functools import cache
-from itertools import accumulate, repeat, takewhile
+from itertools import accumulate, repeat
 from pathlib import Path
 
 from homeserver.events.signing import SigningKey, VerifyKey
-from homeserver.values import value
 
 LANES = 8
 LIBRARY = Path(sys.prefix, "lib", "libcrypto_mb.so")
@@ -42,51 +41,55 @@ _UNUSUAL_POINTS = frozenset(
 """Those whose order divides 8, and those that should have been written otherwise."""
 
 
-@value
-class Check:
-    """Whether the key's owner signed the message."""
-
-    key: VerifyKey
-    message: bytes
-    signature: bytes
-
-    def is_right(self) -> bool:
-        return self.key.verify(self.signature, self.message)
-
-
-def verdicts(checks: Sequence[Check]) -> Iterator[bool]:
-    """What `is_right` of each says, in their order. Whoever stops at a wrong one saves the rest."""
-    usual = [*takewhile(_is_usual, checks)]
-    for start, are_right in zip(range(0, len(usual), LANES), _confirmations(usual), strict=False):
-        for each in usual[start : start + LANES]:
-            yield are_right or each.is_right()
-    for each in checks[len(usual) :]:
-        yield each.is_right()
+def first_wrong(
+    key: VerifyKey, messages: Sequence[bytes], signatures: Sequence[bytes]
+) -> int | None:
+    """The place of the first message that the key's owner did not sign so; None: he signed all."""
+    usual = _usual(key, messages, signatures)
+    confirmed = _confirmed(key, messages[:usual], signatures[:usual])
+    for start, are_right in zip(range(0, usual, LANES), confirmed, strict=False):
+        if not are_right:
+            for place in range(start, min(start + LANES, usual)):
+                if not key.verify(signatures[place], messages[place]):
+                    return place
+    for place in range(usual, len(signatures)):
+        if not key.verify(signatures[place], messages[place]):
+            return place
+    return None
 
 
-def _is_usual(check: Check) -> bool:
-    """Whether the library sees it as libsodium does, which takes neither a number S beyond its end
-    nor unusual points; as R the library takes what it computes itself, byte by byte.
+def _usual(key: VerifyKey, messages: Sequence[bytes], signatures: Sequence[bytes]) -> int:
+    """How many from the first on the library sees as libsodium does, which takes neither a number S
+    beyond its end nor unusual points; as R the library takes what it computes itself, byte by byte.
     """
-    signature = check.signature
+    if key.raw in _UNUSUAL_POINTS:
+        return 0
+    pairs = zip(messages, signatures, strict=True)
+    return next((place for place, pair in enumerate(pairs) if _is_unusual(*pair)), len(signatures))
+
+
+def _is_unusual(message: bytes, signature: bytes) -> bool:
     return (
-        len(signature) == 2 * _HALF
-        and signature[-1] < _TOP_OF_S
-        and signature[:_HALF] not in _UNUSUAL_POINTS
-        and check.key.raw not in _UNUSUAL_POINTS
-        and len(check.message) <= _LONGEST
+        len(signature) != 2 * _HALF
+        or signature[-1] >= _TOP_OF_S
+        or signature[:_HALF] in _UNUSUAL_POINTS
+        or len(message) > _LONGEST
     )
 
 
-_Library = Callable[[Sequence[Check]], Iterator[bool]]
+_Library = Callable[[VerifyKey, Sequence[bytes], Sequence[bytes]], Iterator[bool]]
 
 
-def _confirmations(usual: Sequence[Check]) -> Iterable[bool]:
+def _confirmed(
+    key: VerifyKey, messages: Sequence[bytes], signatures: Sequence[bytes]
+) -> Iterable[bool]:
     """Of eight at a time, whether the library finds all right. Where there is none, and of a single
     one, it says nothing of any.
     """
     library = _library()
-    return repeat(object=False) if library is None or len(usual) < _LEAST else library(usual)
+    if library is None or len(signatures) < _LEAST:
+        return repeat(object=False)
+    return library(key, messages, signatures)
 
 
 @cache
@@ -99,17 +102,17 @@ def _library() -> _Library | None:
     verify.argtypes = [c_void_p] * 5
     verify.restype = c_uint32
 
-    def confirms(checks: Sequence[Check]) -> Iterator[bool]:
+    def confirms(
+        key: VerifyKey, messages: Sequence[bytes], signatures: Sequence[bytes]
+    ) -> Iterator[bool]:
         """Of eight at a time. Lanes that are left do what the last one does."""
-        lanes = [*checks, *[checks[-1]] * (-len(checks) % LANES)]
-        r = _Blocks([each.signature for each in lanes])
+        r, said = _Blocks(_filled(signatures)), _Blocks(_filled(messages))
         s = array("Q", [address + _HALF for address in r.addresses])
-        messages = _Blocks([each.message for each in lanes])
-        lengths = array("I", [len(each.message) for each in lanes])
-        keys = _Blocks([each.key.raw for each in lanes])
-        columns = (r.addresses, s, messages.addresses, lengths, keys.addresses)
-        for start in range(0, len(lanes), LANES):
-            yield not verify(*[_address(column, start) for column in columns])
+        owner = _Blocks([key.raw])
+        owners = owner.addresses * LANES
+        for start in range(0, len(s), LANES):
+            columns = (r.addresses, s, said.addresses, said.lengths)
+            yield not verify(*(_address(each, start) for each in columns), _address(owners, 0))
 
     return confirms if _works(confirms) else None
 
@@ -117,12 +120,18 @@ def _library() -> _Library | None:
 class _Blocks:
     """Blocks of bytes, one behind the other, and where they are as long as this is there."""
 
-    __slots__ = ("_together", "addresses")
+    __slots__ = ("_together", "addresses", "lengths")
 
     def __init__(self, blocks: Sequence[bytes]) -> None:
         self._together = b"".join(blocks)
+        self.lengths = array("I", map(len, blocks))
         start = cast(c_char_p(self._together), c_void_p).value
-        self.addresses = array("Q", accumulate(map(len, blocks[:-1]), initial=start))
+        self.addresses = array("Q", accumulate(self.lengths[:-1], initial=start))
+
+
+def _filled(blocks: Sequence[bytes]) -> Sequence[bytes]:
+    """Up to a multiple of eight, with what is last."""
+    return [*blocks, *[blocks[-1]] * (-len(blocks) % LANES)]
 
 
 def _address(column: "array[int]", number: int) -> int:
@@ -134,7 +143,10 @@ def _works(confirms: _Library) -> bool:
     """Whether it takes eight right signatures, and none of another message in any lane."""
     key = SigningKey.from_seed(bytes(_HALF), "ed25519:test")
     messages = [bytes([lane]) * 50 * lane for lane in range(LANES)]
-    right = [Check(key.verify_key, message, key.sign(message)) for message in messages]
-    wrong = [Check(each.key, each.message + b"x", each.signature) for each in right]
-    several = [[*right[:lane], wrong[lane], *right[lane + 1 :]] for lane in range(LANES)]
-    return [*confirms(right)] == [True] and not any(any(confirms(some)) for some in several)
+    signatures = [key.sign(message) for message in messages]
+    others = [
+        [*messages[:lane], messages[lane] + b"x", *messages[lane + 1 :]] for lane in range(LANES)
+    ]
+    return [*confirms(key.verify_key, messages, signatures)] == [True] and not any(
+        any(confirms(key.verify_key, some, signatures)) for some in others
+    )

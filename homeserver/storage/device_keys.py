@@ -43,21 +43,26 @@ async def of_user(db: Connection, user_nid: int) -> list[DeviceKeysRow]:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A device that stays until the transaction ends. keys: None: it has none."""
+    """A device that stays until the transaction ends. keys: None: it has none. has_one_time_keys:
+    whether it has, or is remembered to have given some.
+    """
 
     device_id: str
     keys: bytes | None
+    has_one_time_keys: bool
 
 
 async def hold(db: Connection, user_nid: int, session_nid: int) -> Held | None:
     """None: it is gone. Changes of one device's keys come one after the other."""
     row = await db.fetchrow(
-        "SELECT s.device_id, k.keys FROM sessions s LEFT JOIN device_keys k USING (session_nid)"
+        "SELECT s.device_id, k.keys, EXISTS (SELECT FROM one_time_key_batches b"
+        " WHERE b.session_nid = s.session_nid) AS has_one_time_keys"
+        " FROM sessions s LEFT JOIN device_keys k USING (session_nid)"
         " WHERE s.session_nid = $1 AND s.user_nid = $2 FOR NO KEY UPDATE OF s",
         session_nid,
         user_nid,
     )
-    return None if row is None else Held(row["device_id"], row["keys"])
+    return None if row is None else Held(*row)
 
 
 async def get(db: Connection, session_nid: int) -> bytes | None:

@@ -29,7 +29,9 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Keys of one algorithm, by ID, in the order in which they are handed out. keys: JSON."""
+    """Keys of one algorithm, by ID, in the order in which they are handed out. keys: a line each,
+    as `e2e.compact_keys` writes them.
+    """
 
     algorithm: str
     keys: Mapping[str, str]
@@ -46,7 +48,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A key that was handed out. number: of the wish, in the order of the question."""
+    """A key that was handed out. number: of the wish, in the order of the question. key: a line, or
+    the JSON of a fallback key.
+    """
 
     number: int
     session_nid: int
@@ -68,22 +72,24 @@ class Stock:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a device stands. identity: its keys, canonical JSON; None: it has none. serial: of its
-    newest batch. counts: keys that it has to hand out, by algorithm. given: how many are remembered
-    that were handed out. key_ids: of both, one a line, by algorithm.
+    newest batch. key_ids: of its keys and of those that are remembered, one a line, by algorithm.
     """
 
     identity: bytes | None
     serial: int
-    counts: Mapping[str, int]
-    given: int
     key_ids: Mapping[str, str]
 
-    def knows(self, batches: Sequence[Batch]) -> bool:
+    def knows(self, batch: Batch) -> bool:
         """Whether the device has used some of the IDs."""
-        return not all(
-            each.keys.keys().isdisjoint(self.key_ids.get(each.algorithm, "").split("\n"))
-            for each in batches
-        )
+        known = self.key_ids.get(batch.algorithm, "").split("\n")
+        return not batch.keys.keys().isdisjoint(known)
+
+    def after(self, batch: Batch) -> "Standing":
+        """When this was added."""
+        former = self.key_ids.get(batch.algorithm)
+        new = "\n".join(batch.keys)
+        both = new if former is None else f"{former}\n{new}"
+        return Standing(self.identity, self.serial + 1, {**self.key_ids, batch.algorithm: both})
 
 
 async def standing(db: Connection, session_nid: int) -> Standing | None:
@@ -91,7 +97,6 @@ async def standing(db: Connection, session_nid: int) -> Standing | None:
     rows = await db.fetch(
         """
         SELECT k.keys AS identity, b.algorithm, max(b.serial) AS serial,
-            sum(b.size - b.taken)::int AS waiting, sum(b.taken)::int AS given,
             string_agg(b.key_ids, chr(10)) AS key_ids
         FROM sessions s LEFT JOIN device_keys k USING (session_nid)
             LEFT JOIN one_time_key_batches b USING (session_nid)
@@ -106,50 +111,81 @@ async def standing(db: Connection, session_nid: int) -> Standing | None:
     return Standing(
         identity=rows[0]["identity"],
         serial=max((row["serial"] for row in of), default=0),
-        counts={row["algorithm"]: row["waiting"] for row in of if row["waiting"]},
-        given=sum(row["given"] for row in of),
         key_ids={row["algorithm"]: row["key_ids"] for row in of},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a device has. counts: keys to hand out, by algorithm. given: how many are remembered
+    that were handed out.
+    """
+
+    counts: Mapping[str, int]
+    given: int
 
 
 async def add(
     db: Connection,
     session_nid: int,
-    batches: Sequence[Batch],
+    batch: Batch,
     *,
     standing: Standing,
+    most: int,
     is_held: bool,
-) -> bool:
-    """is_held: whether whoever calls holds the device.
+) -> Holdings | None:
+    """most: keys that the device may have then. is_held: whether whoever calls holds the device.
+    Returns what it has then.
 
-    False: it does not stand as it stood, so nothing was added. Of two who add at once, one is told
-    so, and so is who comes while the device gets another identity.
+    None: those would be too many, or it does not stand as it stood, so nothing was added. Of two
+    who add at once, one is told so, and so is who comes while the device gets another identity.
     """
     try:
-        status = await db.execute(
+        rows = await db.fetch(
             """
-            INSERT INTO one_time_key_batches
-                (session_nid, serial, algorithm, size, key_ids, keys)
-            SELECT $1, * FROM
-                unnest($2::int[], $3::text[], $4::int[], $5::text[], $6::text[])
-            WHERE $8 OR EXISTS (
-                SELECT FROM sessions s JOIN device_keys k USING (session_nid)
-                WHERE s.session_nid = $1 AND k.keys = $7
-                FOR SHARE OF s FOR SHARE OF k
+            WITH stands AS MATERIALIZED (
+                SELECT algorithm, max(serial) AS serial, sum(size - taken) AS waiting,
+                    sum(taken) AS given
+                FROM one_time_key_batches WHERE session_nid = $1 GROUP BY algorithm
+            ), added AS (
+                INSERT INTO one_time_key_batches
+                    (session_nid, serial, algorithm, size, key_ids, keys)
+                SELECT $1, $2::int + 1, $3, $4::int, $5, $6
+                WHERE $2 = (SELECT coalesce(max(serial), 0) FROM stands)
+                    AND $7::int >= $4 + (SELECT coalesce(sum(waiting), 0) FROM stands)
+                    AND ($9 OR EXISTS (
+                        SELECT FROM sessions s JOIN device_keys k USING (session_nid)
+                        WHERE s.session_nid = $1 AND k.keys = $8
+                        FOR SHARE OF s FOR SHARE OF k
+                    ))
+                RETURNING algorithm, size
             )
+            SELECT algorithm, sum(waiting)::int AS waiting, sum(given)::int AS given,
+                bool_or(is_new) AS is_new
+            FROM (
+                SELECT algorithm, waiting, given, false AS is_new FROM stands UNION ALL
+                SELECT algorithm, size, 0, true FROM added
+            ) s
+            GROUP BY algorithm
             """,
             session_nid,
-            [standing.serial + number for number in range(1, len(batches) + 1)],
-            [each.algorithm for each in batches],
-            [len(each.keys) for each in batches],
-            ["\n".join(each.keys) for each in batches],
-            ["\n".join(each.keys.values()) for each in batches],
+            standing.serial,
+            batch.algorithm,
+            len(batch.keys),
+            "\n".join(batch.keys),
+            "\n".join(batch.keys.values()),
+            most,
             standing.identity,
             is_held,
         )
     except (UniqueViolationError, ForeignKeyViolationError):
-        return False
-    return status != "INSERT 0 0"
+        return None
+    if not any(row["is_new"] for row in rows):
+        return None
+    return Holdings(
+        {row["algorithm"]: row["waiting"] for row in rows if row["waiting"]},
+        sum(row["given"] for row in rows),
+    )
 
 
 async def forget(db: Connection, session_nid: int) -> None:
@@ -171,57 +207,61 @@ async def forget(db: Connection, session_nid: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """IDs that a device used, with their algorithms. left: hashes of keys that wait to be handed
-    out; given: the same of those that were.
+    """IDs that a device used, of one algorithm. left: hashes of keys that wait to be handed out;
+    given: the same of those that were.
     """
 
-    left: Mapping[tuple[str, str], bytes]
-    given: Mapping[tuple[str, str], frozenset[bytes]]
+    left: Mapping[str, bytes]
+    given: Mapping[str, frozenset[bytes]]
 
-    def fresh(self, batch: Batch) -> Batch:
-        """What is not known."""
+    def fresh(self, batch: Batch, json: Mapping[str, str]) -> Batch:
+        """What is not known. json: the same keys, as they were stored once."""
         keys = {
             key_id: key
             for key_id, key in batch.keys.items()
-            if (batch.algorithm, key_id) not in self.left
-            and sha256(key.encode()).digest() not in self.given.get((batch.algorithm, key_id), ())
+            if key_id not in self.left
+            and self.given.get(key_id, frozenset()).isdisjoint({_hash(key), _hash(json[key_id])})
         }
         return Batch(batch.algorithm, keys)
 
-    def others(self, batch: Batch) -> list[str]:
+    def others(self, batch: Batch, json: Mapping[str, str]) -> list[str]:
         """Where another key waits under the same ID."""
         return [
             f"{batch.algorithm}:{key_id}"
             for key_id, key in batch.keys.items()
-            if (batch.algorithm, key_id) in self.left
-            and self.left[batch.algorithm, key_id] != sha256(key.encode()).digest()
+            if key_id in self.left and self.left[key_id] not in (_hash(key), _hash(json[key_id]))
         ]
 
 
-async def known(db: Connection, session_nid: int, batches: Sequence[Batch]) -> Known:
+def _hash(key: str) -> bytes:
+    return sha256(key.encode()).digest()
+
+
+async def known(db: Connection, session_nid: int, batch: Batch) -> Known:
     rows = await db.fetch(
         """
-        SELECT b.algorithm, k.key_id, k.number > b.taken AS is_left,
+        SELECT k.key_id, k.number > b.taken AS is_left,
             CASE WHEN b.is_spent THEN decode(k.key, 'hex')
                 ELSE sha256(convert_to(k.key, 'UTF8')) END AS key_hash
         FROM one_time_key_batches b
             CROSS JOIN unnest(
                 string_to_array(b.key_ids, chr(10)), string_to_array(b.keys, chr(10))
             ) WITH ORDINALITY AS k (key_id, key, number)
-            JOIN unnest($2::text[]) AS g (key_id) USING (key_id)
-        WHERE b.session_nid = $1
+            JOIN unnest($3::text[]) AS g (key_id) USING (key_id)
+        WHERE b.session_nid = $1 AND b.algorithm = $2
         """,
         session_nid,
-        sorted({key_id for each in batches for key_id in each.keys}),
+        batch.algorithm,
+        [*batch.keys],
     )
-    left: dict[tuple[str, str], bytes] = {}
-    given: dict[tuple[str, str], frozenset[bytes]] = {}
+    left: dict[str, bytes] = {}
+    given: dict[str, frozenset[bytes]] = {}
     for row in rows:
-        name = (row["algorithm"], row["key_id"])
+        key_id = row["key_id"]
         if row["is_left"]:
-            left[name] = row["key_hash"]
+            left[key_id] = row["key_hash"]
         else:
-            given[name] = given.get(name, frozenset()) | {row["key_hash"]}
+            given[key_id] = given.get(key_id, frozenset()) | {row["key_hash"]}
     return Known(left, given)
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from e2e import device_keys, uploaded_keys
+from e2e import device_keys, putting_keys, uploaded_keys
 from homeserver.storage.database import Database
 from tests.support.encryption import SIGNED, KeyMaker, curve25519
 from tests.support.matrix_server import MatrixServer, MatrixUser, matrix_server, q
@@ -201,7 +201,7 @@ class TestUpload:
         assert await alice.is_refused("POST", UPLOAD, two, status=400) == "M_INVALID_PARAM"
 
     async def test_a_device_has_so_many_keys(self, alice, phone, monkeypatch):
-        monkeypatch.setattr(device_keys, "MAX_ONE_TIME_KEYS", 3)
+        monkeypatch.setattr(putting_keys, "MAX_ONE_TIME_KEYS", 3)
         await alice.post(UPLOAD, phone.upload(3))
         more = {"one_time_keys": phone.one_time_keys("X")}
         assert await alice.is_refused("POST", UPLOAD, more, status=413) == "M_TOO_LARGE"

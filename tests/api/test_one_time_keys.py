@@ -199,7 +199,7 @@ class TestBatches:
     ):
         monkeypatch.setattr(one_time_keys, "REMEMBERED", 3)
         for module in ("REMEMBERED", "_FORGOTTEN_AT_ONCE"):
-            monkeypatch.setattr(f"e2e.device_keys.{module}", 3)
+            monkeypatch.setattr(f"e2e.putting_keys.{module}", 3)
         batches = [keys_of(phone, 2, f"B{number}") for number in range(6)]
         for keys in batches:
             await uploads(alice, keys)
@@ -294,4 +294,5 @@ async def session_of(database: Database, phone: KeyMaker) -> int:
 
 async def adds(db: Any, nid: int, standing: one_time_keys.Standing) -> bool:
     batch = Batch("plain", {"A": '"text"'})
-    return await one_time_keys.add(db, nid, [batch], standing=standing, is_held=False)
+    added = await one_time_keys.add(db, nid, batch, standing=standing, most=100, is_held=False)
+    return added is not None

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2e.key_checker import answer, decode_answer, encode_question
+from e2e.compact_keys import compacted
+from e2e.key_checker import answer, decode_keys, decode_place, encode_keys, encode_lines
 from e2e.uploaded_keys import OneTimeKeys, Owner, check_one_time_keys
 from homeserver.errors import FoyerError, InvalidInput
 from homeserver.events.signing import VerifyKey
@@ -40,7 +41,7 @@ keys = st.dictionaries(names, one_key, max_size=4)
 
 
 def asked(given: dict[str, Any], signer: VerifyKey | None) -> OneTimeKeys:
-    return decode_answer(answer(encode_question(given, ALICE, signer)))
+    return decode_keys(answer(encode_keys(given, ALICE, signer)))
 
 
 def outcome(ask: Callable[[], OneTimeKeys]) -> tuple[Any, ...]:
@@ -54,12 +55,25 @@ def outcome(ask: Callable[[], OneTimeKeys]) -> tuple[Any, ...]:
 def test_the_process_says_what_the_function_says(some, signer):
     expected = outcome(lambda: check_one_time_keys(some, ALICE, signer))
     try:
-        line = encode_question(some, ALICE, signer)
+        line = encode_keys(some, ALICE, signer)
     except InvalidInput:
         assert expected[0] != "taken"
         return
     assert b"\n" not in line
-    assert outcome(lambda: decode_answer(answer(line))) == expected
+    assert outcome(lambda: decode_keys(answer(line))) == expected
+
+
+@pytest.mark.parametrize("count", [1, 8, 20])
+def test_it_tells_the_first_wrong_line(count):
+    keys = {f"{SIGNED}:{number}": PHONE.signs({"key": curve25519()}) for number in range(count)}
+    compact = compacted(keys, ALICE.user_id, ALICE.device_id)
+    assert compact is not None
+    lines = [*compact.lines.values()]
+    assert decode_place(answer(encode_lines(lines, SIGNER))) is None
+    for place in {0, count // 2, count - 1}:
+        wrong = [*lines[:place], lines[place][::-1].replace(" ", "A", 1), *lines[place + 1 :]]
+        wrong[place] = f"{wrong[place][:43]} {wrong[place][44:]}"
+        assert decode_place(answer(encode_lines(wrong, SIGNER))) == place
 
 
 def test_keys_stay_in_their_order():

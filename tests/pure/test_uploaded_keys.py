@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from e2e import uploaded_keys
+from e2e.compact_keys import expanded
 from e2e.uploaded_keys import Owner, check_fallback_keys, check_one_time_keys
 from homeserver.errors import FoyerError, InvalidInput, InvalidSignature, TooLarge
 from homeserver.events import base64, canonical_json
@@ -31,19 +32,27 @@ def usual(count: int) -> dict[str, Any]:
     return named(*(signed(curve25519()) for _ in range(count)))
 
 
+def kept(keys: dict[str, Any]) -> dict[str, bytes]:
+    """As they are handed out, by ID."""
+    (lines,) = check_one_time_keys(keys, ALICE, SIGNER).values()
+    return {
+        key_id: expanded(line.encode(), ALICE.user_id, ALICE.device_id)
+        for key_id, line in lines.items()
+    }
+
+
 class TestForm:
     """Whether one key is unusual makes no difference to the others, nor what is accepted."""
 
     @pytest.mark.parametrize("count", [1, 2, 3, 4, 101])
     def test_keys_are_kept_as_canonical_json(self, count):
         keys = usual(count)
-        (batch,) = check_one_time_keys(keys, ALICE, SIGNER).values()
         expected = {
-            name.partition(":")[2]: canonical_json.encode(keys[name]).decode() for name in keys
+            name.partition(":")[2]: canonical_json.encode(key) for name, key in keys.items()
         }
-        assert batch == expected
-        (batch,) = check_one_time_keys({**keys, f"{SIGNED}:x": unusual()}, ALICE, SIGNER).values()
-        assert {**batch, **expected} == batch
+        assert kept(keys) == expected
+        mixed = kept({**keys, f"{SIGNED}:x": unusual()})
+        assert {**mixed, **expected} == mixed
 
     @pytest.mark.parametrize(
         "text",

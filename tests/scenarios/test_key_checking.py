@@ -90,30 +90,42 @@ async def test_one_that_is_killed_is_replaced(checking):
     assert checking.pid != former
 
 
-async def test_one_that_hangs_is_ended():
-    checking = KeyChecking(timeout_s=2)
-    await checked(checking, one_time_keys=KEYS)
-    former = checking.pid
-    os.kill(former, signal.SIGSTOP)
-    with pytest.raises(Unavailable):
-        await checked(checking, one_time_keys=KEYS)
-    await gone(former)
-
-
-async def test_it_ends_when_there_was_nothing_to_do_for_a_while():
-    checking = KeyChecking(idle_s=0.01)
-    await checked(checking, one_time_keys=KEYS)
-    former = checking.pid
-    running = asyncio.ensure_future(checking.run())
-    await gone(former)
-    assert checking.pid is None
-    assert len(await checked(checking, one_time_keys=KEYS)) == 100
+@pytest.fixture
+async def impatient() -> AsyncIterator[KeyChecking]:
+    made = KeyChecking(patience_s=0.5)
+    running = asyncio.ensure_future(made.run())
+    yield made
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert checking.pid is None
+    assert made.pid is None
 
 
-async def gone(pid: int) -> None:
+async def test_one_that_hangs_is_ended(impatient):
+    await checked(impatient, one_time_keys=KEYS)
+    former = impatient.pid
+    os.kill(former, signal.SIGSTOP)
+    with pytest.raises(Unavailable):
+        await checked(impatient, one_time_keys=KEYS)
+    await gone(former)
+
+
+async def test_it_ends_when_there_was_nothing_to_do_for_a_while(impatient):
+    await checked(impatient, one_time_keys=KEYS)
+    await gone(impatient.pid)
+    assert impatient.pid is None
+    assert len(await checked(impatient, one_time_keys=KEYS)) == 100
+
+
+async def test_it_stays_while_there_is_work(impatient):
+    pids = set()
+    for _ in range(200):
+        await checked(impatient, one_time_keys=KEYS)
+        await asyncio.sleep(0.01)
+        pids.add(impatient.pid)
+    assert len(pids) == 1
+
+
+async def gone(pid: int | None) -> None:
     """Waits until there is no such process."""
     with suppress(ProcessLookupError):
         while True:

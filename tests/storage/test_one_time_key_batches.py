@@ -63,11 +63,11 @@ async def test_they_are_handed_out_in_their_order_and_remembered(postgres: str, 
             nid = await db.fetchval("SELECT session_nid FROM sessions WHERE device_id = 'PHONE'")
             stock = await one_time_keys.stock(db, nid)
             assert stock.counts == {"x": 3, "y": 3}
-            known = await one_time_keys.known(db, nid, [Batch("x", {"C100": "", "A": ""})])
-            assert known.left["x", "A"] == hashlib.sha256(b'"key A"').digest()
+            known = await one_time_keys.known(db, nid, Batch("x", {"C100": "", "A": ""}))
+            assert known.left["A"] == hashlib.sha256(b'"key A"').digest()
             repeated = Batch("x", {"C100": '"key 100"', "C101": '"another"', "A": '"key A"'})
-            known = await one_time_keys.known(db, nid, [repeated])
-            assert known.fresh(repeated) == Batch("x", {"C101": '"another"'})
+            known = await one_time_keys.known(db, nid, repeated)
+            assert known.fresh(repeated, repeated.keys) == Batch("x", {"C101": '"another"'})
             wish = Wanted("@alice:example.org", "PHONE", "x")
             claimed = await one_time_keys.claim(db, [wish] * 4)
             given = {key.key_id: key.key.decode() for key in claimed}
