@@ -5,7 +5,7 @@ others. Threads would not do: the interpreter is one's own after each eight sign
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -39,11 +39,16 @@ _AT_ONCE = 32
 log = structlog.get_logger(__name__)
 
 
+async def _half_a_minute() -> None:
+    await asyncio.sleep(30)
+
+
 class KeyChecking:
     """The process is started when there is work, and ends when there was none for a while."""
 
-    def __init__(self, *, patience_s: float = 30.0) -> None:
-        self._patience_s = patience_s
+    def __init__(self, *, pause: Callable[[], Awaitable[None]] = _half_a_minute) -> None:
+        """pause: as long as one has patience."""
+        self._pause = pause
         self._child: ChildProcess | None = None
         self._starting = asyncio.Lock()
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -69,13 +74,11 @@ class KeyChecking:
         return None if self._child is None else self._child.pid
 
     async def run(self) -> None:
-        """Ends the process when it hangs or had nothing to do for as long as one has patience, or
-        at most for twice that. Until cancelled.
-        """
+        """Ends the process when it hangs or had nothing to do for a pause. Until cancelled."""
         try:
             while True:
                 before = self._state()
-                await asyncio.sleep(self._patience_s)
+                await self._pause()
                 if self._child is not None and self._state() == before:
                     await self._stop()
         finally:

@@ -90,39 +90,72 @@ async def test_one_that_is_killed_is_replaced(checking):
     assert checking.pid != former
 
 
-@pytest.fixture
-async def impatient() -> AsyncIterator[KeyChecking]:
-    made = KeyChecking(patience_s=0.5)
-    running = asyncio.ensure_future(made.run())
-    yield made
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert made.pid is None
+class Pauses:
+    """They end when a test says so."""
+
+    def __init__(self) -> None:
+        self._begun, self._over = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def __call__(self) -> None:
+        self._begun.release()
+        await self._over.acquire()
+
+    async def first(self) -> None:
+        await self._begun.acquire()
+
+    async def next(self) -> None:
+        """One ends, and what is to be done between two is done."""
+        self._over.release()
+        await self._begun.acquire()
 
 
-async def test_one_that_hangs_is_ended(impatient):
-    await checked(impatient, one_time_keys=KEYS)
-    former = impatient.pid
-    os.kill(former, signal.SIGSTOP)
-    with pytest.raises(Unavailable):
-        await checked(impatient, one_time_keys=KEYS)
-    await gone(former)
+class TestPauses:
+    @pytest.fixture
+    def pauses(self) -> Pauses:
+        return Pauses()
 
+    @pytest.fixture
+    async def checking(self, pauses: Pauses) -> AsyncIterator[KeyChecking]:
+        made = KeyChecking(pause=pauses)
+        running = asyncio.ensure_future(made.run())
+        await pauses.first()
+        yield made
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert made.pid is None
 
-async def test_it_ends_when_there_was_nothing_to_do_for_a_while(impatient):
-    await checked(impatient, one_time_keys=KEYS)
-    await gone(impatient.pid)
-    assert impatient.pid is None
-    assert len(await checked(impatient, one_time_keys=KEYS)) == 100
-
-
-async def test_it_stays_while_there_is_work(impatient):
-    pids = set()
-    for _ in range(200):
-        await checked(impatient, one_time_keys=KEYS)
+    async def test_one_that_hangs_is_ended(self, checking, pauses):
+        await checked(checking, one_time_keys=KEYS)
+        await pauses.next()
+        former = checking.pid
+        os.kill(former, signal.SIGSTOP)
+        stuck = asyncio.ensure_future(checked(checking, one_time_keys=KEYS))
         await asyncio.sleep(0.01)
-        pids.add(impatient.pid)
-    assert len(pids) == 1
+        await pauses.next()
+        assert not stuck.done()
+        await pauses.next()
+        with pytest.raises(Unavailable):
+            await stuck
+        await gone(former)
+        assert len(await checked(checking, one_time_keys=KEYS)) == 100
+
+    async def test_it_ends_when_there_was_nothing_to_do(self, checking, pauses):
+        await checked(checking, one_time_keys=KEYS)
+        former = checking.pid
+        await pauses.next()
+        assert checking.pid == former
+        await pauses.next()
+        assert checking.pid is None
+        await gone(former)
+        assert len(await checked(checking, one_time_keys=KEYS)) == 100
+
+    async def test_it_stays_while_there_is_work(self, checking, pauses):
+        pids = set()
+        for _ in range(5):
+            await checked(checking, one_time_keys=KEYS)
+            await pauses.next()
+            pids.add(checking.pid)
+        assert len(pids) == 1
 
 
 async def gone(pid: int | None) -> None:
