@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -25,7 +25,10 @@ async def child() -> AsyncIterator[ChildProcess]:
 
 
 def is_running(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class TestAnswers:
@@ -113,8 +116,8 @@ asyncio.run(main())
         )
         pid = int(server.stdout)
         assert server.returncode == -signal.SIGKILL
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(pid).wait()
+        while is_running(pid):
+            time.sleep(0.01)
 
 
 class TestSurroundings:
