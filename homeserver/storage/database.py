@@ -73,8 +73,8 @@ class Database:
 
     Connections are not reset when they come back (that would be a round trip for each use), so
     nothing that outlives a transaction may be done on one: `SET LOCAL`, `pg_advisory_xact_lock` and
-    cursors are fine, `SET`, `LISTEN` and `pg_advisory_lock` belong on a `dedicated` one. What an
-    error leaves open is still rolled back: asyncpg knows it from its own state.
+    cursors are fine, `SET`, `LISTEN` and `pg_advisory_lock` belong on a `dedicated` one. Nothing is
+    left open: what cannot be rolled back ends with its connection.
     """
 
     def __init__(
@@ -152,8 +152,8 @@ class Database:
         """
         async with self.connection() as connection:
             transaction = connection.transaction(isolation="read_committed")
-            await transaction.start()
             try:
+                await transaction.start()
                 yield connection
             except BaseException:
                 await _roll_back(transaction, connection)
@@ -165,8 +165,8 @@ class Database:
         """Reads that all see one moment (REPEATABLE READ READ ONLY). Raises Unavailable."""
         async with self.connection() as connection:
             transaction = connection.transaction(isolation="repeatable_read", readonly=True)
-            await transaction.start()
             try:
+                await transaction.start()
                 yield connection
             finally:
                 await _roll_back(transaction, connection)  # nothing to commit: as good, never fails
@@ -296,11 +296,18 @@ class _PooledConnection(asyncpg.Connection):
 
 
 async def _roll_back(transaction: Transaction, connection: Connection) -> None:
-    """End the transaction; one that cannot be ended ends with its connection, at the release."""
+    """End the transaction; one that cannot be ended, or of which nobody knows whether it began,
+    ends with its connection.
+    """
     if _is_gone(connection):
         return
-    with suppress(*_ANY_FAILURE):
+    try:
         await transaction.rollback()
+    except _ANY_FAILURE:
+        connection.terminate()
+    except asyncio.CancelledError:
+        connection.terminate()
+        raise
 
 
 async def _commit(transaction: Transaction, connection: Connection) -> None:
@@ -311,6 +318,9 @@ async def _commit(transaction: Transaction, connection: Connection) -> None:
             raise OutcomeUnknown(
                 "The database went away while it was storing this; it may be stored or not."
             ) from error
+        raise
+    except asyncio.CancelledError:
+        connection.terminate()  # it has its COMMIT, and nobody who waits for the answer
         raise
 
 

@@ -95,6 +95,30 @@ class TestTransaction:
         assert task.cancelled()
         assert await words(db) == []
 
+    async def test_it_may_be_cancelled_at_any_moment(self, db):
+        """While it begins, writes, is committed or rolled back: it is there or not, and nobody
+        finds anything open.
+        """
+        complaints: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        ended = []
+        try:
+            for number in range(300):
+                task = asyncio.create_task(store(db, f"{number:03}"))
+                for _ in range(number % 60):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(number // 60 * 0.0002)
+                task.cancel()
+                await asyncio.wait({task})
+                if not task.cancelled():
+                    ended.append(f"{number:03}")
+        finally:
+            loop.set_exception_handler(None)
+        assert complaints == []
+        assert {*ended} <= {*await words(db)}
+        await store(db, "another")
+
     async def test_it_reads_what_others_committed_meanwhile(self, db):
         async with db.transaction() as connection:
             assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
