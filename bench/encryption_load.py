@@ -51,7 +51,7 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A homeserver. postgres_pid: None where its descendants are its Postgres."""
+    """A homeserver. postgres_pid: None where its Postgres is among its descendants."""
 
     base_url: str
     server_pid: int

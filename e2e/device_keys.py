@@ -72,12 +72,13 @@ class DeviceKeys:
 
     async def _put(self, by: Requester, upload: Upload) -> Mapping[str, int]:
         checked = await self.check(upload, Owner(by.user_id, by.device_id))
-        async with self._turn(by.session_nid), self._database.transaction() as db:
-            done = await self.put(db, by, by.session_nid, upload, checked)
-            counts = done.counts
-            if counts is None:
-                counts = (await one_time_keys.stock(db, by.session_nid)).counts
-        self._standings.put(by.session_nid, done.standing)
+        async with self._turn(by.session_nid):
+            async with self._database.transaction() as db:
+                done = await self.put(db, by, by.session_nid, upload, checked)
+                counts = done.counts
+                if counts is None:
+                    counts = (await one_time_keys.stock(db, by.session_nid)).counts
+            self._standings.put(by.session_nid, done.standing)
         self.announce(by.session_nid, done.position)
         return counts
 

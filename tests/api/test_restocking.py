@@ -2,6 +2,7 @@
 never taken for more than it is.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -181,6 +182,19 @@ async def as_json(database: Database, keys: dict[str, Any]) -> None:
 async def refuses(user: MatrixUser, keys: dict[str, Any], code: str = "M_INVALID_PARAM") -> None:
     _, answer = await user.request("POST", UPLOAD, {"one_time_keys": keys})
     assert answer["errcode"] == code
+
+
+class TestAtOnce:
+    async def test_uploads_of_all_kinds_are_all_there(self, alice, bob, phone, database):
+        keys = [keys_of(phone, MANY, name) for name in "ABCDEF"]
+        more = [
+            {},
+            {"device_keys": phone.device_keys()},
+            {"fallback_keys": phone.fallback_key("F")},
+        ]
+        await asyncio.gather(*(uploads(alice, each, **more[n % 3]) for n, each in enumerate(keys)))
+        assert await statements(database, alice, keys_of(phone, 1, "G")) == 1
+        assert await uploads(alice, {}) == {SIGNED: 6 * MANY + 1}
 
 
 class TestMemory:
